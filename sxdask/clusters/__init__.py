@@ -1,0 +1,3 @@
+"""Where the scheduler lives; knows nothing about plans."""
+
+from __future__ import annotations

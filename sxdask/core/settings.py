@@ -1,0 +1,77 @@
+"""Settings: read once at the edge, passed down as values.
+
+Every setting has one default, here, and one environment variable,
+``SXDASK_<NAME>`` in capitals.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from sxdask.core.errors import RequestError
+
+
+def default_cache_dir() -> Path:
+    """Return the user's cache directory for sxdask (``XDG_CACHE_HOME`` is honoured)."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "sxdask"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator or a user may change.
+
+    Sizes are in bytes. `partition_bytes` is the wanted compressed size of a
+    partition's projected columns; `threads` the threads that decompress in one
+    task (0: as many as the worker has cores, at most 4); `index_workers` the
+    processes that build missing indexes (0: one a core).
+    """
+
+    cache_dir: Path
+    partition_bytes: int = 32 * 1024 * 1024
+    max_selection_bytes: int = 1024 * 1024
+    max_nesting: int = 200
+    max_files: int = 1_000_000
+    threads: int = 0
+    index_workers: int = 0
+    learn_zones: bool = True
+
+
+def load_settings(environ: dict[str, str] | None = None) -> Settings:
+    """Return the settings from the environment (``SXDASK_*``) over the defaults.
+
+    Raises
+    ------
+    RequestError
+        If a variable does not hold a value of its kind.
+    """
+    env = dict(os.environ) if environ is None else environ
+    values: dict[str, Any] = {"cache_dir": default_cache_dir()}
+    for item in fields(Settings):
+        text = env.get(f"SXDASK_{item.name.upper()}")
+        if text is None:
+            continue
+        values[item.name] = _parse(item.name, str(item.type), text)
+    return Settings(**values)
+
+
+def _parse(name: str, kind: str, text: str) -> Any:
+    variable = f"SXDASK_{name.upper()}"
+    if kind == "Path":
+        return Path(text).expanduser()
+    if kind == "bool":
+        if text.lower() in {"1", "true", "yes", "on"}:
+            return True
+        if text.lower() in {"0", "false", "no", "off"}:
+            return False
+        raise RequestError(f"{variable} is {text!r}", hint="use 1 or 0")
+    try:
+        value = int(text)
+    except ValueError:
+        raise RequestError(f"{variable} is {text!r}", hint="use a whole number") from None
+    if value < 0:
+        raise RequestError(f"{variable} is {text!r}", hint="use a number that is not negative")
+    return value

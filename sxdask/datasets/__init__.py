@@ -1,0 +1,3 @@
+"""Stage 1b: names -> files."""
+
+from __future__ import annotations

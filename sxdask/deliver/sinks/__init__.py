@@ -1,0 +1,3 @@
+"""One destination a module; registered in `sxdask.deliver.sink`."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""One request language a module; registered in `sxdask.plan.frontend`."""
+
+from __future__ import annotations

@@ -1,0 +1,90 @@
+"""Relational nodes and the plan: what is read, which rows stay, which columns leave.
+
+Nodes say nothing about files: the same plan runs over any dataset, and a
+partition's content key joins the plan's fingerprint with the file's identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from sxdask.core.types import Schema
+
+if TYPE_CHECKING:
+    from sxdask.plan.expr import Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Read `tree`; after optimisation with the branches and conjuncts it needs.
+
+    `columns` is None before pruning (all readable branches). `predicate` holds
+    the conjuncts in evaluation order; a row stays if all of them hold.
+    """
+
+    tree: str
+    columns: tuple[str, ...] | None = None
+    predicate: tuple[Expr, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Keep the rows of `source` where `predicate` (one boolean per row) holds."""
+
+    source: Node
+    predicate: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Compute `outputs`, pairs of name and expression, from each row of `source`."""
+
+    source: Node
+    outputs: tuple[tuple[str, Expr], ...]
+
+
+Node: TypeAlias = Scan | Filter | Project
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One resulting table; `name` is the output tree's name (empty: the only one)."""
+
+    name: str
+    root: Node
+    allow_missing_tree: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that one request asks of each file.
+
+    `copies` are name filters (exact, glob, ``/regex/``) of ROOT objects, such
+    as histograms, to be copied as they are.
+    """
+
+    outputs: tuple[Output, ...]
+    copies: tuple[str, ...] = ()
+
+
+class SchemaSource(Protocol):
+    """What a frontend may know of the data: names and types, from the first file."""
+
+    @property
+    def trees(self) -> tuple[str, ...]:
+        """Names of the trees, without cycle, in file order."""
+        ...
+
+    @property
+    def default_tree(self) -> str | None:
+        """The tree that the dataset names, or the only one there is."""
+        ...
+
+    def schema(self, tree: str) -> Schema:
+        """Return the columns of `tree`; raises `UnknownTreeError`."""
+        ...
+
+
+Schemas: TypeAlias = Mapping[str, Schema]
