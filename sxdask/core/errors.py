@@ -89,7 +89,7 @@ class RequestError(SxdaskError):
     """What was asked cannot be answered as it stands."""
 
     code = "SX100"
-    fault = "user"
+    fault: ClassVar[Fault] = "user"
 
 
 class UnknownBranchError(RequestError):
@@ -159,7 +159,7 @@ class DatasetError(SxdaskError):
     """A dataset name leads to no usable files."""
 
     code = "SX200"
-    fault = "user"
+    fault: ClassVar[Fault] = "user"
 
 
 class FileMissingError(DatasetError):
@@ -178,7 +178,7 @@ class NotRootFileError(DatasetError):
     """The file exists and is not a ROOT file."""
 
     code = "SX203"
-    fault = "data"
+    fault: ClassVar[Fault] = "data"
 
 
 class UnknownTreeError(DatasetError):
@@ -201,14 +201,14 @@ class AccessDeniedError(DatasetError):
     """The file or directory exists and may not be read."""
 
     code = "SX205"
-    fault = "system"
+    fault: ClassVar[Fault] = "system"
 
 
 class DataError(SxdaskError):
     """Bytes are not what the file format says they should be."""
 
     code = "SX300"
-    fault = "data"
+    fault: ClassVar[Fault] = "data"
 
 
 class TruncatedFileError(DataError):
@@ -257,7 +257,7 @@ class PartitionFailedError(SystemFaultError):
     """One or more partitions of a run failed; the causes are in the message."""
 
     code = "SX403"
-    fault = "data"
+    fault: ClassVar[Fault] = "data"
 
 
 class MissingExtraError(SystemFaultError):
