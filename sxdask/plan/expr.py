@@ -34,10 +34,18 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A constant."""
+    """A constant; 1, 1.0 and True are three different ones.
 
-    value: Scalar
+    `tag` is what equality looks at: Python holds ``1 == 1.0 == True``, but they
+    give arrays of different type.
+    """
+
+    value: Scalar = field(compare=False)
     span: Span | None = field(default=None, compare=False, repr=False)
+    tag: str = field(init=False, repr=False, default="")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tag", f"{type(self.value).__name__}:{self.value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,4 +218,4 @@ def depth(expr: Expr) -> int:
 
 def field_names(node: Expr) -> tuple[str, ...]:
     """Return the names of the parts of `node` that count (all but `span`)."""
-    return tuple(item.name for item in fields(node) if item.name != "span")
+    return tuple(item.name for item in fields(node) if item.init and item.name != "span")
