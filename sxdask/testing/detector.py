@@ -217,9 +217,7 @@ def missing_momentum(rng: np.random.Generator, truth: Truth, found: Collection) 
     }
 
 
-def triggers(
-    rng: np.random.Generator, collections: dict[str, Collection], met: Columns
-) -> Columns:
+def triggers(rng: np.random.Generator, collections: dict[str, Collection], met: Columns) -> Columns:
     """Return HLT decisions: thresholds on what was measured, with an efficiency."""
     num_events = met["MET_pt"].size
     muons, electrons, jet = (collections[name] for name in ("Muon", "Electron", "Jet"))

@@ -46,7 +46,9 @@ class EventBlock:
             begin, end = (int(found.counts[:edge].sum()) for edge in (start, stop))
             columns = {key: values[begin:end] for key, values in found.columns.items()}
             collections[name] = Collection(found.counts[start:stop], columns)
-        return EventBlock({key: values[start:stop] for key, values in self.flat.items()}, collections)
+        return EventBlock(
+            {key: values[start:stop] for key, values in self.flat.items()}, collections
+        )
 
 
 def join(blocks: list[EventBlock]) -> EventBlock:

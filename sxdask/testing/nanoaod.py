@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,9 @@ def write_nanoaod(
             target, compression=COMPRESSIONS[compression], uuid_function=lambda: identity
         ) as file,
     ):
-        first = _arrays(event_range(first_event, first_event, seed=seed, extra_branches=extra_branches))
+        first = _arrays(
+            event_range(first_event, first_event, seed=seed, extra_branches=extra_branches)
+        )
         tree = file.mktree(
             TREE,
             {name: values.type.content for name, values in first.items()},
@@ -118,7 +121,7 @@ def write_nanoaod(
             # Room for all baskets, or uproot writes the whole tree again each time it runs out.
             initial_basket_capacity=len(edges) + 1,
         )
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             tree.extend(_arrays(event_range(start, end, seed=seed, extra_branches=extra_branches)))
     return target
 
@@ -151,10 +154,8 @@ def write_nanoaod_files(
     begin = options.pop("first_event", 0)
     edges = [begin + num_events * number // files for number in range(files + 1)]
     return [
-        write_nanoaod(
-            place / f"nano_{number:04d}.root", stop - start, first_event=start, **options
-        )
-        for number, (start, stop) in enumerate(zip(edges, edges[1:], strict=False))
+        write_nanoaod(place / f"nano_{number:04d}.root", stop - start, first_event=start, **options)
+        for number, (start, stop) in enumerate(pairwise(edges))
     ]
 
 
@@ -206,9 +207,7 @@ def _arrays(block: EventBlock) -> dict[str, ak.Array]:
             list(found.columns),
             length=int(offsets[-1]),
         )
-        arrays[name] = ak.Array(
-            ak.contents.ListOffsetArray(ak.index.Index64(offsets), records)
-        )
+        arrays[name] = ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), records))
     return arrays
 
 

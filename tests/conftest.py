@@ -1,0 +1,116 @@
+"""Fixtures that every test may use: generated files, real samples, an HTTP server, a cache."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from sxdask.core.errors import SxdaskError
+from sxdask.core.settings import load_settings
+from tests.servers import RangeServer, serve_ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
+
+# Before the fixture below hides it: samples are fetched once a user, not once a run.
+USER_CACHE_DIR = load_settings().cache_dir
+
+# Generated files make an example slow now and then on a busy machine; that is no finding.
+_SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile(
+    "dev", max_examples=30, deadline=None, suppress_health_check=_SLOW_IS_FINE
+)
+settings.register_profile(
+    "ci",
+    max_examples=1000,
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=_SLOW_IS_FINE,
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if IN_CI else "dev"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that takes the samples, so that ``-m 'not samples'`` leaves none out."""
+    for item in items:
+        if "samples" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.samples)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep indexes and caches of the tests away from the user's, and workers from each other."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("SXDASK_")]:
+            if name != "SXDASK_SAMPLES":
+                patch.delenv(name)
+        patch.setenv("SXDASK_CACHE_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """Return the folder of the real experiment files (`sxdask.testing.sample_files`)."""
+    from sxdask.testing import sample_files
+
+    try:
+        return sample_files(USER_CACHE_DIR)
+    except SxdaskError as error:
+        if IN_CI:
+            pytest.fail(f"CI must test with the real files: {error}")
+        pytest.skip(f"real experiment files: {error}")
+
+
+@pytest.fixture(scope="session")
+def nanoaod(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a generated NanoAOD file: 20 000 events in five clusters of 4 000. Read only."""
+    from sxdask.testing import write_nanoaod
+
+    path = tmp_path_factory.mktemp("nanoaod") / "nano.root"
+    return write_nanoaod(path, 20_000, entries_per_cluster=4_000)
+
+
+@pytest.fixture(scope="session")
+def nanoaod_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return four generated NanoAOD files of 2 500 events in clusters of 1 000. Read only."""
+    from sxdask.testing import write_nanoaod_files
+
+    folder = tmp_path_factory.mktemp("nanoaod_files")
+    return write_nanoaod_files(folder, 10_000, 4, entries_per_cluster=1_000)
+
+
+@pytest.fixture
+def make_nanoaod(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a file of its own for this test.
+
+    ``make_nanoaod(num_events, name="nano.root", **options of write_nanoaod)``
+    """
+    from sxdask.testing import write_nanoaod
+
+    def make(num_events: int, name: str = "nano.root", **options: Any) -> Path:
+        return write_nanoaod(tmp_path / name, num_events, **options)
+
+    return make
+
+
+@pytest.fixture
+def range_http_server() -> Iterator[Callable[[Path], RangeServer]]:
+    """Return a function that serves a folder over HTTP with byte ranges until the test ends.
+
+    ``server = range_http_server(folder)``; then ``server.url`` and ``server.requests``.
+    """
+    with ExitStack() as stack:
+
+        def start(folder: Path) -> RangeServer:
+            return stack.enter_context(serve_ranges(folder))
+
+        yield start

@@ -1,0 +1,95 @@
+"""Real servers on loopback that tests talk to."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(slots=True)
+class RangeServer:
+    """A running HTTP server; `requests` are (method, path, Range header) in order of arrival."""
+
+    url: str
+    requests: list[tuple[str, str, str | None]] = field(default_factory=list)
+
+    def num(self, method: str) -> int:
+        """Return the number of requests of one method."""
+        return sum(item[0] == method for item in self.requests)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Files of a folder, with byte ranges, ETag and Last-Modified as object stores send them."""
+
+    protocol_version = "HTTP/1.1"
+    folder: Path
+    log: list[tuple[str, str, str | None]]
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def log_message(self, *args: object) -> None:
+        """Stay silent."""
+
+    def _answer(self, *, with_body: bool) -> None:
+        name = unquote(urlsplit(self.path).path).lstrip("/")
+        wanted = self.headers.get("Range")
+        self.log.append((self.command, f"/{name}", wanted))
+        path = self.folder / name
+        if ".." in name.split("/") or not path.is_file():
+            self.send_error(404)
+            return
+        content = path.read_bytes()
+        start, stop = 0, len(content)
+        found = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted or "")
+        if found:
+            first, last = found.groups()
+            start = int(first) if first else max(len(content) - int(last), 0)
+            stop = min(int(last) + 1, len(content)) if first and last else len(content)
+            if start >= len(content):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(content)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+        status = path.stat()
+        self.send_response(206 if found else 200)
+        if found:
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(content)}")
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(stop - start))
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("ETag", f'"{status.st_mtime_ns:x}-{status.st_size:x}"')
+        self.send_header("Last-Modified", formatdate(status.st_mtime, usegmt=True))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(content[start:stop])
+
+
+@contextmanager
+def serve_ranges(folder: Path) -> Iterator[RangeServer]:
+    """Serve the files below `folder` over HTTP on a free port until the block ends."""
+    log: list[tuple[str, str, str | None]] = []
+    handler = type("Handler", (_Handler,), {"folder": folder, "log": log})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield RangeServer(f"http://127.0.0.1:{server.server_port}", log)
+        finally:
+            server.shutdown()
+            thread.join()
