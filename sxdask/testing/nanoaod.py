@@ -71,7 +71,8 @@ def write_nanoaod(
         Where in the sample the file begins; `event` of its first entry is one more.
     extra_branches
         How many branches to add (at most 2 000) to make the file as wide as
-        a real one: trigger bits, numbers, columns of the collections.
+        a real one: trigger bits, numbers, columns of the collections. uproot
+        takes time quadratic in them to write a tree: 1 s for 500, 11 s for 2 000.
     compression
         ``"zstd"``, ``"lz4"``, ``"zlib"``, ``"lzma"`` or ``"none"``.
     entries_per_cluster

@@ -1,0 +1,52 @@
+"""The contract of finders, which turn a dataset's name into files, and their registry.
+
+A name of the form ``scheme://...`` goes to the finder of that name. Schemes
+of storage (``https``, ``s3``, ``root``, ...) and plain paths go to ``files``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sxdask.core.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sxdask.datasets.address import Address
+    from sxdask.datasets.model import FileEntry
+
+
+class Finder(Protocol):
+    """Find the files of a dataset.
+
+    A finder returns the same files in the same order each time, as long as
+    the catalogue or the storage behind it does not change. It does not open
+    the files and does not look at each one remotely: building the index does.
+    It leaves ``?files=N``, duplicates and limits to the resolver.
+    """
+
+    def find(self, address: Address, *, storage_options: Mapping[str, Any]) -> Sequence[FileEntry]:
+        """Return the files that `address` names, at least one.
+
+        Raises
+        ------
+        FileMissingError
+            If it names a file that does not exist, as far as that is known.
+        EmptyDatasetError
+            If it names no file.
+        AccessDeniedError
+            If a directory or listing may not be read.
+        MissingExtraError
+            If a package for this storage is not installed.
+        ReadFailedError
+            If the storage or the catalogue does not answer.
+        """
+        ...
+
+
+FINDERS: Registry[type[Finder]] = Registry(
+    kind="dataset scheme",
+    group="sxdask.finders",
+    builtin={"files": "sxdask.datasets.finders.files:FilesFinder"},
+)

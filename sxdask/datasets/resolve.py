@@ -1,0 +1,181 @@
+"""What the user named -> the files of one dataset, each once, in a fixed order."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from sxdask.core.errors import (
+    EmptyDatasetError,
+    RequestError,
+    RequestTooLargeError,
+    UnknownLanguageError,
+    close_names,
+)
+from sxdask.datasets.address import Address, parse_address
+from sxdask.datasets.finder import FINDERS
+from sxdask.datasets.model import DuplicateFileWarning, FileEntry, FileSet
+from sxdask.datasets.remote import STORAGE_SCHEMES, is_storage
+
+if TYPE_CHECKING:
+    from sxdask.core.settings import Settings
+
+PathText: TypeAlias = "str | os.PathLike[str]"
+Source: TypeAlias = "PathText | Iterable[PathText] | Mapping[PathText, str | None]"
+
+# Names that fsspec's storages give their credentials (key, secret and token of s3fs,
+# client_kwargs of botocore, headers and auth of aiohttp).
+_SECRET = re.compile(
+    r"key|auth|cookies?|.*(secret|token|passw|credential|authorization|access_key|account_key).*",
+    re.IGNORECASE,
+)
+
+
+def resolve(
+    source: Source,
+    tree: str | None = None,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    settings: Settings,
+) -> FileSet:
+    """Find the files of a dataset.
+
+    Parameters
+    ----------
+    source
+        A path, pattern, directory or URL, each with ``:tree`` and
+        ``?files=N`` as the user likes; a list of these; or a mapping from
+        them to the tree.
+    tree
+        The tree of the files that do not name one themselves.
+    storage_options
+        For fsspec. Secrets are refused: they would travel in the graph.
+    settings
+        For the largest number of files (`max_files`).
+
+    Returns
+    -------
+    FileSet
+        Files of a list keep its order; files that were listed are sorted.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing, nothing matches, or a directory may not be read.
+    RequestError
+        If the name cannot be understood or leads to too many files.
+    MissingExtraError
+        If a package for the storage is not installed.
+
+    Warns
+    -----
+    DuplicateFileWarning
+        If a file is named more than once; it is read once.
+    """
+    options = dict(storage_options or {})
+    _refuse_secrets(options)
+    entries: dict[FileEntry, None] = {}
+    repeated: list[str] = []
+    for text, own_tree in _items(source):
+        for entry in _found(text, own_tree, tree, options):
+            if entry in entries:
+                repeated.append(entry.url)
+                continue
+            entries[entry] = None
+            if len(entries) > settings.max_files:
+                raise RequestTooLargeError(
+                    f"the dataset has more than {settings.max_files} files",
+                    hint="add ?files=N, or raise SXDASK_MAX_FILES",
+                )
+    if not entries:
+        raise EmptyDatasetError("the list of files is empty", hint="name at least one file")
+    if repeated:
+        more = f" and {len(repeated) - 1} more" if len(repeated) > 1 else ""
+        warnings.warn(
+            f"{repeated[0]!r}{more} named more than once, read once",
+            DuplicateFileWarning,
+            stacklevel=2,
+        )
+    return FileSet(_name(source), tuple(entries), tuple(sorted(options.items())), tree)
+
+
+def _items(source: Source) -> list[tuple[str, str | None]]:
+    """Return pairs of dataset name and the tree that the mapping gives it."""
+    if isinstance(source, str | os.PathLike):
+        return [(_text(source), None)]
+    if isinstance(source, Mapping):
+        for name, tree in source.items():
+            if tree is not None and not isinstance(tree, str):
+                raise RequestError(
+                    f"the tree of {name!r} is {tree!r}", hint="map each path to a tree's name"
+                )
+        return [(_text(name), tree) for name, tree in source.items()]
+    if isinstance(source, Iterable):
+        return [(_text(item), None) for item in source]
+    raise RequestError(
+        f"{type(source).__name__} does not name a dataset",
+        hint="give a str, a path, a list of them, or a mapping from path to tree",
+    )
+
+
+def _text(item: object) -> str:
+    if not isinstance(item, str | os.PathLike):
+        raise RequestError(f"{item!r} is no path", hint="give a str or a path for each file")
+    text = os.fspath(item)
+    if not isinstance(text, str):
+        raise RequestError(f"{text!r} is no text", hint="decode paths with os.fsdecode")
+    return text
+
+
+def _found(
+    text: str, own_tree: str | None, default: str | None, options: Mapping[str, Any]
+) -> Iterable[FileEntry]:
+    address = parse_address(text)
+    named = [name for name in (address.tree, own_tree, default) if name is not None]
+    if address.tree is not None and len(set(named)) > 1:
+        raise RequestError(
+            f"{text!r} names the tree {address.tree!r}, and another place {named[1]!r}",
+            hint="name the tree once",
+        )
+    finder = FINDERS.load(_finder_name(address))()
+    chosen = named[0] if named else None
+    found = finder.find(address, storage_options=options)
+    for entry in found[: address.most]:
+        yield FileEntry(entry.url, entry.tree if entry.tree is not None else chosen)
+
+
+def _finder_name(address: Address) -> str:
+    """Return the finder of a scheme; storage schemes cannot be taken over by a plug-in."""
+    scheme = address.scheme
+    if not scheme or scheme in STORAGE_SCHEMES:
+        return "files"
+    catalogues = [name for name in FINDERS.names() if name != "files"]
+    if scheme in catalogues:
+        return scheme
+    if is_storage(scheme):
+        return "files"
+    known = (*STORAGE_SCHEMES, *catalogues)
+    raise UnknownLanguageError(
+        f"there is no dataset scheme {scheme!r}",
+        hint=close_names(scheme, known) or f"there is {', '.join(known)}",
+    )
+
+
+def _refuse_secrets(options: Mapping[str, Any], place: str = "storage_options") -> None:
+    for name, value in options.items():
+        if _SECRET.fullmatch(str(name)) and value is not None:
+            raise RequestError(
+                f"{place} holds a secret ({str(name)!r}), which would travel in the graph",
+                hint="give it in the environment of the client and the workers"
+                " (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, BEARER_TOKEN, X509_USER_PROXY)",
+            )
+        if isinstance(value, Mapping):
+            _refuse_secrets(value, f"{place}[{name!r}]")
+
+
+def _name(source: Source) -> str:
+    names = [text for text, _ in _items(source)]
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
