@@ -1,0 +1,272 @@
+"""Awkward partitions become Arrow tables, and tables become files in memory.
+
+Top-level fields turn into columns. Plain Arrow types are used wherever they
+bring back the same awkward type, so that pandas, polars and DuckDB read the
+columns as they are; a column that plain Arrow cannot describe (tuples, named
+records) carries awkward's extension type, which other tools see through.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import awkward as ak
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sxdask._version import __version__
+from sxdask.core.errors import RequestError
+from sxdask.core.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "sxdask:"
+"""Namespace of our keys in schema and field metadata."""
+
+ROW_GROUP_BYTES = 32 * 1024 * 1024
+"""Decoded bytes of one Parquet row group: large enough to compress, small enough to skip."""
+
+
+class Encoder(Protocol):
+    """Turn one table into the bytes of one object.
+
+    The same table gives the same bytes, so that a retried task writes what it
+    wrote before.
+    """
+
+    suffix: ClassVar[str]
+
+    def encode(self, table: pa.Table) -> pa.Buffer:
+        """Return the whole object."""
+        ...
+
+
+FORMATS: Registry[type[Encoder]] = Registry(
+    kind="delivery format",
+    group="sxdask.formats",
+    builtin={
+        "arrow": "sxdask.deliver.encode:ArrowEncoder",
+        "parquet": "sxdask.deliver.encode:ParquetEncoder",
+    },
+)
+
+
+def to_table(
+    array: ak.Array,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+) -> pa.Table:
+    """Convert one partition to an Arrow table that reads back equal, type included.
+
+    ``ak.from_arrow(to_table(array))`` has the values and the type of `array`,
+    also after a trip through an Arrow file. Lists have 64-bit offsets whatever
+    the input has, so that all partitions of a run share one schema. An empty
+    array keeps its full schema.
+
+    Plain Arrow types (``extensionarray=False``) are preferred column by column.
+    Only where they would change the type (a tuple would come back as a record,
+    a record would lose its name) is the column an extension array, whose
+    storage is the plain array.
+
+    Parameters
+    ----------
+    array
+        Records with one field per column; anything else becomes one column
+        with the empty name, as awkward itself does it. Records without any
+        field become a table without columns that still has its row count;
+        Arrow files keep that count, Parquet has no place for it.
+    metadata
+        Added to the schema's metadata under ``sxdask:<key>``, beside the
+        version of sxdask.
+    units
+        Unit by column, where known (``{"Muon_pt": "GeV"}``); it goes to the
+        metadata of the field, beside its type and list depth.
+
+    Raises
+    ------
+    RequestError
+        If a column has a type that Arrow does not have (complex numbers).
+
+    Examples
+    --------
+    >>> table = to_table(ak.Array([{"pt": [1.5, 2.5]}, {"pt": []}]))
+    >>> table.column("pt").to_pylist()
+    [[1.5, 2.5], []]
+    >>> table.schema.field("pt").metadata[b"sxdask:type"]
+    b'var * float64'
+    """
+    array = ak.transform(_widen, array) if _has_narrow_lists(array) else array
+    own = {f"{PREFIX}{key}": value for key, value in (metadata or {}).items()}
+    own = {f"{PREFIX}version": __version__, **own}
+    table = _convert(array)
+    fields = [
+        field.with_metadata(_field_metadata(array, field, units or {})) for field in table.schema
+    ]
+    kept = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    schema = pa.schema(fields, metadata=kept | own)
+    if not fields:
+        # A table made of no column would forget its length; an emptied one remembers it.
+        rows = pa.table({"row": pa.nulls(len(array))})
+        return rows.replace_schema_metadata(kept | own).select([])
+    return pa.Table.from_arrays(table.columns, schema=schema)
+
+
+def metadata_of(table: pa.Table) -> dict[str, str]:
+    """Return what `to_table` wrote into the schema, without the namespace.
+
+    Examples
+    --------
+    >>> table = to_table(ak.Array([{"x": 1}]), metadata={"tree": "Events"})
+    >>> metadata_of(table)["tree"]
+    'Events'
+    """
+    found = table.schema.metadata or {}
+    return {
+        key.decode().removeprefix(PREFIX): value.decode()
+        for key, value in found.items()
+        if key.decode().startswith(PREFIX)
+    }
+
+
+class ArrowEncoder:
+    """The Arrow IPC file format, random access, buffers compressed with LZ4 or ZSTD."""
+
+    suffix: ClassVar[str] = ".arrow"
+
+    def __init__(self, compression: str | None = "lz4") -> None:
+        self.compression = compression
+
+    def encode(self, table: pa.Table) -> pa.Buffer:
+        """Return the file."""
+        out = pa.BufferOutputStream()
+        write_arrow(table, out, compression=self.compression)
+        return out.getvalue()
+
+
+class ParquetEncoder:
+    """Parquet with ZSTD pages and row groups sized for reading."""
+
+    suffix: ClassVar[str] = ".parquet"
+
+    def __init__(self, compression: str = "zstd") -> None:
+        self.compression = compression
+
+    def encode(self, table: pa.Table) -> pa.Buffer:
+        """Return the file."""
+        out = pa.BufferOutputStream()
+        write_parquet(table, out, compression=self.compression)
+        return out.getvalue()
+
+
+def write_arrow(table: pa.Table, file: Any, *, compression: str | None = "lz4") -> None:
+    """Write `table` to `file` (a path or a binary file) in the Arrow IPC file format."""
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_file(file, table.schema, options=options) as writer:
+        writer.write_table(table)
+
+
+def write_parquet(table: pa.Table, file: Any, *, compression: str = "zstd") -> None:
+    """Write `table` to `file` (a path or a binary file) as Parquet.
+
+    Raises
+    ------
+    RequestError
+        If Parquet cannot hold the table: unions, records without fields, or
+        no column at all.
+    """
+    if table.num_columns == 0 and table.num_rows:
+        raise RequestError(
+            f"Parquet cannot hold {table.num_rows} rows without columns",
+            hint="select at least one column, or use format='arrow'",
+        )
+    rows = max(1, table.num_rows * ROW_GROUP_BYTES // max(table.nbytes, 1))
+    try:
+        pq.write_table(table, file, compression=compression, row_group_size=rows)
+    except pa.ArrowNotImplementedError as error:
+        raise RequestError(
+            f"Parquet cannot hold this table: {error}", hint="use format='arrow'"
+        ) from error
+
+
+def _convert(array: ak.Array) -> pa.Table:
+    """Return plain columns, with awkward's extension type where plain ones lose the type."""
+    try:
+        plain = ak.to_arrow_table(array, extensionarray=False)
+        lossy = [name for name in plain.column_names if not _survives(_column(array, name))]
+        if lossy == [""]:
+            return ak.to_arrow_table(array, extensionarray=True)
+        if lossy:
+            rich = ak.to_arrow_table(array[lossy], extensionarray=True)
+            for name in lossy:
+                at = plain.schema.get_field_index(name)
+                plain = plain.set_column(at, rich.schema.field(name), rich.column(name))
+    except pa.ArrowNotImplementedError as error:
+        raise RequestError(
+            f"a column of type {_unsupported(array)} cannot be put into Arrow: {error}",
+            hint="select its real and imaginary parts as two columns",
+        ) from error
+    return plain
+
+
+def _column(array: ak.Array, name: str) -> ak.Array:
+    return array[name] if name else array
+
+
+def _survives(column: ak.Array) -> bool:
+    return _form_survives(json.dumps(column.layout.form.to_dict(), sort_keys=True))
+
+
+@lru_cache(maxsize=4096)
+def _form_survives(form: str) -> bool:
+    """Return whether plain Arrow brings an array of `form` back with the same type."""
+    nothing = ak.forms.from_json(form).length_zero_array()
+    column = ak.Array(ak.contents.RecordArray([ak.to_layout(nothing)], ["c"]))
+    back = ak.from_arrow(ak.to_arrow_table(column, extensionarray=False))
+    return bool(back.type.content.is_equal_to(column.type.content, all_parameters=True))
+
+
+def _unsupported(array: ak.Array) -> str:
+    for name in array.fields:
+        try:
+            ak.to_arrow(array[name][:0], extensionarray=False)
+        except pa.ArrowNotImplementedError:
+            return f"{array[name].type.content} ({name!r})"
+    return str(array.type.content)
+
+
+def _field_metadata(
+    array: ak.Array, field: pa.Field, units: Mapping[str, str]
+) -> dict[bytes | str, str | bytes]:
+    kind = _column(array, field.name).type.content
+    notes: dict[bytes | str, str | bytes] = dict(field.metadata or {})
+    notes |= {f"{PREFIX}type": str(kind), f"{PREFIX}list_depth": str(_list_depth(kind))}
+    if field.name in units:
+        notes[f"{PREFIX}unit"] = units[field.name]
+    return notes
+
+
+def _list_depth(kind: Any) -> int:
+    """Count the list dimensions of an awkward type below the entry; text is no list."""
+    if isinstance(kind, ak.types.OptionType):
+        return _list_depth(kind.content)
+    if isinstance(kind, ak.types.ListType | ak.types.RegularType):
+        text = kind.parameters.get("__array__") in {"string", "bytestring"}
+        return 0 if text else 1 + _list_depth(kind.content)
+    return 0
+
+
+def _has_narrow_lists(array: ak.Array) -> bool:
+    """Return whether any list has 32-bit offsets, which Arrow would call another type."""
+    form = json.dumps(array.layout.form.to_dict())
+    kinds = ("offsets", "starts")
+    return any(f'"{kind}": "{width}"' in form for kind in kinds for width in ("i32", "u32"))
+
+
+def _widen(layout: Any, continuation: Any, **_: Any) -> Any:
+    if layout.is_list and not layout.is_regular:
+        return continuation().to_ListOffsetArray64(True)  # noqa: FBT003 - awkward's signature
+    return None

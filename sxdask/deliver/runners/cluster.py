@@ -1,0 +1,233 @@
+"""Run tasks on a distributed cluster, with a bounded number of futures.
+
+The function is one task of its own that every other task depends on: it goes
+to each worker once, and a worker that takes it down with itself costs a
+recomputation and nothing else. Futures are released as their results are
+fetched, so the cluster holds at most a window of results.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, cast
+
+import cloudpickle
+from distributed import KilledWorker, as_completed, wait
+
+from sxdask.core.errors import SystemFaultError
+from sxdask.deliver.attempt import MEMORY_HINT, Completion, Job, attempt, failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+NO_WORKER_SECONDS = 300.0
+"""How long a cluster may be without any worker before the run gives up."""
+
+_REFRESH_SECONDS = 5.0
+_WARM_UP_SECONDS = 2.0
+_FETCH_SECONDS = 60.0
+# What calls on a client raise once its scheduler or event loop is gone.
+_LOST = (OSError, RuntimeError, TimeoutError, AttributeError)
+
+
+class ClusterRunner:
+    """A distributed `client`.
+
+    `direct` fetches results from the workers themselves instead of through
+    the scheduler; by default where they are surely reachable, on this machine.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        direct: bool | None = None,
+        no_worker_seconds: float = NO_WORKER_SECONDS,
+    ) -> None:
+        self.client = client
+        self.direct = direct
+        self.no_worker_seconds = no_worker_seconds
+
+    def open(self, function: Callable[[Any], Any]) -> ClusterSession:
+        """Send `function` to the cluster and return a session for it.
+
+        Raises
+        ------
+        SystemFaultError
+            If the client is not connected to a scheduler.
+        """
+        direct = self.direct
+        if direct is None:
+            address = str(getattr(self.client.scheduler, "address", ""))
+            direct = address.startswith(("inproc://", "tcp://127.", "tls://127."))
+        return ClusterSession(self.client, function, direct, self.no_worker_seconds)
+
+
+class ClusterSession:
+    """The futures that are out, and the function that they share."""
+
+    def __init__(
+        self,
+        client: Any,
+        function: Callable[[Any], Any],
+        direct: bool,  # noqa: FBT001 - internal
+        no_worker_seconds: float,
+    ) -> None:
+        self._client = client
+        self._direct = direct
+        self._patience = no_worker_seconds
+        self._run = uuid.uuid4().hex  # keys of their own: nothing stale is ever reused
+        self._serial = 0
+        self._payload = cloudpickle.dumps(function)
+        self._futures: dict[Any, int] = {}
+        self._num_threads = 0
+        self._looked_at = self._last_seen = time.monotonic()
+        with self._connected():
+            self._count_threads()
+            self._function = self._send_function()
+            self._ready = as_completed(loop=client.loop)
+
+    @property
+    def window(self) -> int:
+        """Four tasks a thread, so that a worker has its next one before it asks."""
+        return max(8, 4 * self._num_threads)
+
+    @property
+    def batch(self) -> int:
+        """A quarter of the window: one message to the scheduler for many tasks."""
+        return max(1, self.window // 4)
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Send `jobs` to the scheduler in one message."""
+        if not jobs:
+            return
+        keys = [(f"partition-{self._run}", self._serial + n) for n in range(len(jobs))]
+        self._serial += len(jobs)
+        with self._connected():
+            futures = self._client.map(
+                attempt, [self._function] * len(jobs), list(jobs), key=keys, pure=False
+            )
+            for future, job in zip(futures, jobs, strict=True):
+                self._futures[future] = job.position
+            self._ready.update(futures)
+
+    def wait(self, timeout_s: float) -> list[Completion]:
+        """Return what has completed and release it on the cluster."""
+        with self._connected():
+            with self._ready.thread_condition:
+                self._ready.thread_condition.wait_for(self._ready.has_ready, timeout_s)
+            futures = list(self._ready.next_batch(block=False))
+            if not futures:
+                self._check_workers()
+                return []
+            self._last_seen = time.monotonic()
+            return self._collect(futures)
+
+    def close(self) -> None:
+        """Cancel what is pending and forget every future."""
+        pending = [*self._futures, self._function]
+        self._futures = {}
+        self._function = None
+        if self._client.status == "running":
+            with suppress(*_LOST):
+                self._client.cancel([item for item in pending if item is not None], force=True)
+
+    def _collect(self, futures: list[Any]) -> list[Completion]:
+        positions = {future: self._futures.pop(future) for future in futures}
+        values = self._fetch([future for future in futures if future.status == "finished"])
+        missing = [future for future in futures if future not in values]
+        if any(future.status != "error" for future in missing) and self._client.status == "running":
+            self._function = self._send_function()  # a restart of the cluster forgets it, too
+        return [*values.values(), *(_explain(future, positions[future]) for future in missing)]
+
+    def _fetch(self, futures: list[Any]) -> dict[Any, Completion]:
+        """Return the results that can be had; a worker may die before its result has left."""
+        try:
+            values = self._client.gather(futures, errors="raise", direct=self._direct)
+            return dict(zip(futures, values, strict=True))
+        except Exception:  # noqa: BLE001 - one bad result must not take the others down
+            return {future: value for future in futures if (value := _result(future)) is not None}
+
+    def _send_function(self) -> Any:
+        function = self._client.submit(
+            cloudpickle.loads,
+            self._payload,
+            key=(f"function-{self._run}", self._serial),
+            pure=False,
+        )
+        if self._num_threads:
+            # Every worker gets its copy before the first task, or the first tasks would all go
+            # to the one worker that has it. A busy cluster is not waited for.
+            with suppress(*_LOST, KeyError, ValueError):
+                wait(function, timeout=_WARM_UP_SECONDS)
+                self._client.replicate([function])
+        return function
+
+    def _check_workers(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at < _REFRESH_SECONDS:
+            return
+        self._looked_at = now
+        self._count_threads()
+        if self._num_threads:
+            self._last_seen = now
+        elif now - self._last_seen > self._patience:
+            raise SystemFaultError(
+                f"the cluster has had no worker for {self._patience:.0f} s",
+                hint="look at the cluster's log, or scale it up",
+            )
+
+    def _count_threads(self) -> None:
+        self._num_threads = sum(self._client.nthreads().values())
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """Turn a lost scheduler into one clear error, whatever the client makes of it."""
+        try:
+            self._require_running()
+            yield
+            self._require_running()
+        except _LOST as error:
+            if self._client.status == "running":
+                raise
+            raise _lost(self._client) from error
+
+    def _require_running(self) -> None:
+        if self._client.status != "running":
+            raise _lost(self._client)
+
+
+def _lost(client: Any) -> SystemFaultError:
+    return SystemFaultError(
+        "the connection to the Dask scheduler is lost",
+        hint="see whether the scheduler still runs, then connect a new Client",
+        status=str(client.status),
+    )
+
+
+def _result(future: Any) -> Completion | None:
+    with suppress(Exception):
+        return cast("Completion", future.result(timeout=_FETCH_SECONDS))
+    return None
+
+
+def _explain(future: Any, position: int) -> Completion:
+    """Return the completion of a task whose result never came."""
+    if future.status != "error":
+        lost = SystemFaultError("the cluster lost a task", status=str(future.status))
+        return Completion(position, error=lost, transient=True)
+    error = future.exception(timeout=_FETCH_SECONDS)
+    if isinstance(error, KilledWorker):
+        return Completion(position, error=_killed(error))
+    return failed(position, error)
+
+
+def _killed(error: Any) -> SystemFaultError:
+    return SystemFaultError(
+        f"a task was on {error.allowed_failures + 1} workers that died",
+        hint=MEMORY_HINT,
+        last_worker=str(getattr(error.last_worker, "address", error.last_worker)),
+        cause="KilledWorker",
+    )

@@ -1,0 +1,114 @@
+"""Where partitions go: the sink protocol, receipts, and the registry of sinks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from sxdask.core.registry import Registry
+from sxdask.deliver.part import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    import pyarrow as pa
+
+    from sxdask.deliver.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that a partition is stored, though not yet visible.
+
+    `object` is its name in the destination, the same for every attempt;
+    `attempt` tells attempts apart and takes no part in equality. `checksum`
+    starts with the name of the digest (``blake2b:...``).
+    """
+
+    part: Part
+    object: str
+    rows: int
+    bytes: int
+    checksum: str
+    attempt: str = field(default="", compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the receipt that `to_dict` described."""
+        return cls(**{**values, "part": Part(**values["part"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What is about to be delivered: which request, in which format, which partitions."""
+
+    fingerprint: str
+    format: str
+    parts: tuple[Part, ...]
+    title: str = ""
+
+    @property
+    def content(self) -> frozenset[str]:
+        """The object names without suffix: equal for equal deliveries."""
+        return frozenset(part.stem for part in self.parts)
+
+
+class Sink(Protocol):
+    """Store partitions so that a reader sees all of them or none.
+
+    The driver calls `begin`, once, before any worker writes. Workers call
+    `write`, at the same time and each on its own unpickled copy of the sink. A
+    worker may die after writing and be retried elsewhere, and a worker that
+    was thought dead may write late, so `write` of the same part must be safe
+    to repeat: it stores under a name of this attempt alone and shows nothing.
+    The driver alone calls `commit` (with the manifest, which names one receipt
+    a part) or `abort`; after either the sink is done. A driver that dies calls
+    neither: what was written stays hidden, and `begin` of a later run of the
+    same delivery finds it by its receipts.
+    """
+
+    def begin(self, delivery: Delivery) -> Manifest | None:
+        """Make ready for `delivery`; return its manifest if it is complete there already.
+
+        Raises
+        ------
+        RequestError
+            If the destination holds another delivery and may not be overwritten.
+        """
+        ...
+
+    def write(self, part: Part, table: pa.Table) -> Receipt:
+        """Store `table` as `part`, hidden."""
+        ...
+
+    def holds(self, receipts: Iterable[Receipt]) -> list[Receipt]:
+        """Return those of an earlier run's `receipts` whose bytes are still there."""
+        ...
+
+    def commit(self, manifest: Manifest) -> Manifest:
+        """Make everything in `manifest` visible, the manifest last, and return it as stored.
+
+        Raises
+        ------
+        DeliveryError
+            If an object that a receipt promises is gone, or the store fails.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Remove everything this delivery wrote. May be repeated, or called after `commit`."""
+        ...
+
+
+SINKS: Registry[Callable[..., Sink]] = Registry(
+    kind="sink",
+    group="sxdask.sinks",
+    builtin={
+        "files": "sxdask.deliver.sinks.files:FilesSink",
+        "memory": "sxdask.deliver.sinks.memory:MemorySink",
+    },
+)

@@ -1,0 +1,172 @@
+"""What a worker does with a piece: read it and give back a table, an array or a receipt.
+
+The tasks are picklable functions of one piece. They know the reader by its
+protocol alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sxdask.core.events import Event, PartitionDone, PartitionFailed, ReadReport
+from sxdask.deliver.encode import to_table
+from sxdask.deliver.part import Part, part_of, public_url
+from sxdask.deliver.sink import Receipt, Sink
+
+if TYPE_CHECKING:
+    import awkward as ak
+    import pyarrow as pa
+
+    from sxdask.deliver.stream import Outcome
+    from sxdask.rootio.model import ColumnZones, Piece
+
+
+class PartitionRead(Protocol):
+    """Rows of one piece, what reading cost, and statistics learned on the way."""
+
+    @property
+    def array(self) -> ak.Array:
+        """The outputs, one record a row."""
+        ...
+
+    @property
+    def report(self) -> ReadReport:
+        """What reading cost."""
+        ...
+
+    @property
+    def learned(self) -> Mapping[str, ColumnZones]:
+        """Statistics of the baskets that were decoded whole, by column."""
+        ...
+
+
+class Reader(Protocol):
+    """Reads a piece and computes the outputs of the plan."""
+
+    def read(self, piece: Piece) -> PartitionRead:
+        """Return the rows of `piece` that pass, with the outputs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the tables of one output say about the request.
+
+    `metadata` goes into every table's schema as it is (languages, request
+    title); `units` are by column.
+    """
+
+    fingerprint: str = ""
+    format: str = "arrow"
+    output: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    def part(self, piece: Piece) -> Part:
+        """Return the part that `piece` becomes."""
+        return part_of(
+            piece, fingerprint=self.fingerprint, format_name=self.format, output=self.output
+        )
+
+    def table(self, array: ak.Array, part: Part) -> pa.Table:
+        """Return `array` as the table of `part`."""
+        own = {"fingerprint": self.fingerprint, "output": self.output}
+        known = {key: value for key, value in own.items() if value}
+        return to_table(
+            array, metadata={**known, **self.metadata, **part.facts()}, units=self.units
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayValue:
+    """A partition as awkward array."""
+
+    array: ak.Array
+    rows: int
+    report: ReadReport
+    learned: Mapping[str, ColumnZones] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TableValue:
+    """A partition as Arrow table."""
+
+    table: pa.Table
+    rows: int
+    report: ReadReport
+    learned: Mapping[str, ColumnZones] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreValue:
+    """A partition that is in its sink; the table never left the worker."""
+
+    receipt: Receipt
+    rows: int
+    report: ReadReport
+    learned: Mapping[str, ColumnZones] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayTask:
+    """Read a piece and return the array."""
+
+    reader: Reader
+
+    def __call__(self, piece: Piece) -> ArrayValue:
+        """Read `piece`."""
+        read = self.reader.read(piece)
+        return ArrayValue(read.array, len(read.array), read.report, read.learned)
+
+
+@dataclass(frozen=True, slots=True)
+class TableTask:
+    """Read a piece and return an Arrow table."""
+
+    reader: Reader
+    labels: Labels = Labels()
+
+    def __call__(self, piece: Piece) -> TableValue:
+        """Read `piece`."""
+        read = self.reader.read(piece)
+        table = self.labels.table(read.array, self.labels.part(piece))
+        return TableValue(table, len(read.array), read.report, read.learned)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTask:
+    """Read a piece and write it to a sink, on the worker."""
+
+    reader: Reader
+    sink: Sink
+    labels: Labels = Labels()
+
+    def __call__(self, piece: Piece) -> StoreValue:
+        """Read and store `piece`."""
+        read = self.reader.read(piece)
+        part = self.labels.part(piece)
+        receipt = self.sink.write(part, self.labels.table(read.array, part))
+        return StoreValue(receipt, len(read.array), read.report, read.learned)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTask:
+    """Several outputs in one run: each item is a pair of output name and piece."""
+
+    tasks: Mapping[str, Callable[[Piece], Any]]
+
+    def __call__(self, item: tuple[str, Piece]) -> Any:
+        """Run the task of the item's output on its piece."""
+        output, piece = item
+        return self.tasks[output](piece)
+
+
+def partition_event(piece: Piece, outcome: Outcome[Any], *, last_of_file: bool = False) -> Event:
+    """Return the event that tells how `piece` ended, for progress displays."""
+    file = public_url(piece.url)
+    if outcome.error is not None:
+        return PartitionFailed(piece.index, file, outcome.error.code, outcome.error.problem)
+    value = outcome.value
+    return PartitionDone(piece.index, file, value.rows, value.report, last_of_file)
