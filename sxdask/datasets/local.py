@@ -120,19 +120,20 @@ def _below(folder: Path) -> Iterator[str]:
 
 
 def _folders(folder: str) -> Iterator[os.DirEntry[str]]:
-    """Yield the subdirectories; links are followed unless they lead upwards, which has no end."""
+    """Yield the subdirectories; links are followed unless they lead back, without an end."""
     for entry in _entries(folder):
         if entry.name.startswith(".") or not entry.is_dir():
             continue
-        if entry.is_symlink() and _leads_upwards(entry):
+        if entry.is_symlink() and _leads_back(entry):
             continue
         yield entry
 
 
-def _leads_upwards(link: os.DirEntry[str]) -> bool:
+def _leads_back(link: os.DirEntry[str]) -> bool:
+    """Tell whether the link leads to a directory on the way to it."""
     place = Path(link.path)
     target = place.resolve()
-    return target in place.parent.resolve().parents or target == place.parent.resolve()
+    return any(parent.resolve() == target for parent in place.parents)
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

@@ -79,7 +79,8 @@ def resolve(
     _refuse_secrets(options)
     entries: dict[FileEntry, None] = {}
     repeated: list[str] = []
-    for text, own_tree in _items(source):
+    items = _items(source)
+    for text, own_tree in items:
         for entry in _found(text, own_tree, tree, options):
             if entry in entries:
                 repeated.append(entry.url)
@@ -99,7 +100,7 @@ def resolve(
             DuplicateFileWarning,
             stacklevel=2,
         )
-    return FileSet(_name(source), tuple(entries), tuple(sorted(options.items())), tree)
+    return FileSet(_name(items), tuple(entries), tuple(sorted(options.items())), tree)
 
 
 def _items(source: Source) -> list[tuple[str, str | None]]:
@@ -176,6 +177,6 @@ def _refuse_secrets(options: Mapping[str, Any], place: str = "storage_options") 
             _refuse_secrets(value, f"{place}[{name!r}]")
 
 
-def _name(source: Source) -> str:
-    names = [text for text, _ in _items(source)]
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+def _name(items: list[tuple[str, str | None]]) -> str:
+    first = items[0][0]
+    return first if len(items) == 1 else f"{first} and {len(items) - 1} more"
