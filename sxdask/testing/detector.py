@@ -149,11 +149,12 @@ def jets(rng: np.random.Generator, truth: Truth) -> Collection:
     # Two populations: bottom jets pile up near one, light ones near zero.
     exponent = np.select([hadron == 5, hadron == 4], [0.12, 1.5], default=7.0)
     tag = rng.random(num) ** exponent
-    inside = np.abs(eta) < 2.5
+    stored_eta = _float(eta)
+    inside = np.abs(stored_eta) < 2.5
     neutral = rng.beta(2, 6, num)
     columns: Columns = {
         "pt": pt.astype(np.float32),
-        "eta": _float(eta),
+        "eta": stored_eta,
         "phi": _float(phi),
         "mass": _float(pt * np.abs(rng.normal(0.12, 0.03, num)), 10),
         "rawFactor": _float(rng.normal(0.05, 0.03, num), 6),
