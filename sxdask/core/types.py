@@ -104,13 +104,15 @@ class Field:
     """One column of a tree.
 
     `title` is the doc string found in the file; `reason` is set for a branch
-    that exists and cannot become an array, and says why.
+    that exists and cannot become an array, and says why. `typename` is the
+    C++ type as the file has it (``"float[]"``, ``"vector<float>"``).
     """
 
     name: str
     type: Type
     title: str = ""
     reason: str | None = None
+    typename: str = ""
 
     @property
     def list_depth(self) -> int:

@@ -1,0 +1,231 @@
+"""Say what a request will do: the plan as a tree, the rules that fired, what is read.
+
+`PhysicalSummary` carries plain values, so that the stage that knows files can
+fill it and nothing here imports that stage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from sxdask.plan.expr import Column, Expr
+from sxdask.plan.nodes import Filter, Node, Output, Plan, Project, Scan
+from sxdask.plan.text import column_text, expression_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sxdask.plan.optimize import Step
+
+__all__ = [
+    "BranchRow",
+    "PhysicalSummary",
+    "explain_text",
+    "expression_text",
+    "format_bytes",
+    "show",
+]
+
+Role: TypeAlias = Literal["predicate", "output", "both"]
+
+_MOST_NAMES: Final = 12
+_MOST_ROWS: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class BranchRow:
+    """One branch that will be read; `num_bytes` are compressed bytes over all files."""
+
+    name: str
+    type: str
+    role: Role
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhysicalSummary:
+    """What one output table costs: branches, partitions and bytes, in numbers.
+
+    `bytes_to_read` counts the kept partitions of the branches above,
+    `bytes_in_files` everything in the tree. `zone_tests` are the conditions
+    that the reader holds against basket statistics, as text.
+    """
+
+    output: str
+    tree: str
+    branches: tuple[BranchRow, ...]
+    num_files: int
+    partitions_kept: int
+    partitions_pruned: int
+    num_entries: int
+    bytes_to_read: int
+    bytes_in_files: int
+    zone_tests: tuple[str, ...] = ()
+
+
+def show(item: Plan | Output | Node) -> str:
+    """Return a plan or a node as an indented tree, sources below.
+
+    Examples
+    --------
+    >>> print(show(Project(Scan("Events"), (("pt", Column("Muon_pt")),))))
+    Project [pt=Muon_pt]
+      Scan Events [*]
+    """
+    match item:
+        case Plan(outputs, copies):
+            blocks = [show(output) for output in outputs]
+            if copies:
+                blocks.append("Copy " + ", ".join(copies))
+            return "\n".join(blocks) if blocks else "(nothing)"
+        case Output(name, root, allow_missing):
+            tree = "\n".join(_lines(root))
+            notes = [f"as {name}"] if name else []
+            notes += ["files without the tree are skipped"] if allow_missing else []
+            return f"Output {', '.join(notes)}\n{_indent(tree)}" if notes else tree
+        case _:
+            return "\n".join(_lines(item))
+
+
+def _lines(node: Node) -> list[str]:
+    lines: list[str] = []
+    level = 0
+    while True:
+        pad = "  " * level
+        match node:
+            case Scan(tree, columns, predicate):
+                names = "*" if columns is None else _names([column_text(name) for name in columns])
+                lines.append(f"{pad}Scan {tree} [{names}]")
+                lines += [f"{pad}  where {expression_text(expr)}" for expr in predicate]
+                return lines
+            case Filter(source, predicate):
+                lines.append(f"{pad}Filter {expression_text(predicate)}")
+                node = source
+            case Project(source, outputs):
+                lines.append(f"{pad}Project [{_names([_output(*pair) for pair in outputs])}]")
+                node = source
+        level += 1
+
+
+def _output(name: str, expr: Expr) -> str:
+    if isinstance(expr, Column) and expr.name == name:
+        return column_text(name)
+    text = expression_text(expr)
+    return f"{name}={text}" if name != text else text
+
+
+def _names(names: Sequence[str]) -> str:
+    if len(names) <= _MOST_NAMES:
+        return ", ".join(names)
+    return ", ".join(names[:_MOST_NAMES]) + f", ... {len(names) - _MOST_NAMES} more"
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def format_bytes(num_bytes: int) -> str:
+    """Return a size for people, in powers of 1000.
+
+    Examples
+    --------
+    >>> format_bytes(1_234_567)
+    '1.2 MB'
+    """
+    if num_bytes < 1000:
+        return f"{num_bytes} B"
+    size = float(num_bytes)
+    for unit in ("kB", "MB", "GB", "TB"):
+        size /= 1000
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} PB"
+
+
+def explain_text(
+    plan: Plan,
+    derivation: Sequence[Step] = (),
+    physical: Sequence[PhysicalSummary] = (),
+    *,
+    optimized: Plan | None = None,
+) -> str:
+    """Return the whole explanation as text.
+
+    Parameters
+    ----------
+    plan
+        The logical plan, as the frontend gave it.
+    derivation
+        The rewrites that fired, in order.
+    physical
+        One summary for each output table, where files were looked at.
+    optimized
+        The plan after the rewrites.
+    """
+    sections = [("logical plan", show(plan))]
+    if optimized is not None:
+        fired = "\n".join(fired_rules(derivation)) or "(none)"
+        sections += [("rewrites", fired), ("optimised plan", show(optimized))]
+    sections += [(physical_title(item), _physical(item)) for item in physical]
+    return "\n\n".join(f"{title}\n{_indent(body)}" for title, body in sections)
+
+
+def fired_rules(derivation: Sequence[Step]) -> list[str]:
+    """Return the names of the rules that fired, each run of one rule as one line."""
+    lines: list[str] = []
+    counts: list[int] = []
+    for step in derivation:
+        if lines and lines[-1] == step.rule:
+            counts[-1] += 1
+        else:
+            lines.append(step.rule)
+            counts.append(1)
+    return [
+        f"{line} x {count}" if count > 1 else line
+        for line, count in zip(lines, counts, strict=True)
+    ]
+
+
+def physical_title(summary: PhysicalSummary) -> str:
+    """Return the heading of one table's physical plan."""
+    return f"physical plan of {summary.output}" if summary.output else "physical plan"
+
+
+def physical_facts(summary: PhysicalSummary) -> list[tuple[str, str]]:
+    """Return the numbers of one table as pairs of name and value, for any display."""
+    share = summary.bytes_to_read / summary.bytes_in_files if summary.bytes_in_files else 0.0
+    total = summary.partitions_kept + summary.partitions_pruned
+    facts = [
+        ("tree", summary.tree),
+        ("files", f"{summary.num_files:,}"),
+        ("entries", f"{summary.num_entries:,}"),
+        ("partitions", f"{summary.partitions_kept:,} kept, {summary.partitions_pruned:,} pruned"),
+        (
+            "bytes to read",
+            f"{format_bytes(summary.bytes_to_read)} of {format_bytes(summary.bytes_in_files)}"
+            f" ({share:.1%})",
+        ),
+    ]
+    if summary.zone_tests:
+        facts.append(("zone tests", "; ".join(summary.zone_tests)))
+    if total == 0:
+        facts[3] = ("partitions", "none")
+    return facts
+
+
+def _physical(summary: PhysicalSummary) -> str:
+    facts = physical_facts(summary)
+    lines = [f"{name:<14} {value}" for name, value in facts]
+    rows = summary.branches[:_MOST_ROWS]
+    if rows:
+        names, types = max(len(row.name) for row in rows), max(len(row.type) for row in rows)
+        lines.append("branches")
+        lines += [
+            f"  {row.name:<{names}}  {row.type:<{types}}  {row.role:<9}"
+            f"  {format_bytes(row.num_bytes):>9}"
+            for row in rows
+        ]
+    if len(summary.branches) > _MOST_ROWS:
+        lines.append(f"  ... {len(summary.branches) - _MOST_ROWS} more")
+    return "\n".join(lines)

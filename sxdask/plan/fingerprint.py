@@ -1,0 +1,31 @@
+"""A name for a plan that is the same in every process and every Python version."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from sxdask.plan.codec import canonical_json, encode_node, encode_output, plan_to_json
+from sxdask.plan.nodes import Node, Output, Plan
+
+
+def fingerprint(item: Plan | Output | Node) -> str:
+    """Return 32 hexadecimal digits that name `item`.
+
+    The digest is over canonical JSON and not over ``hash`` or ``repr``: the
+    first changes between processes, the second between Python versions. The
+    order of columns and the names of outputs count; places in the user's text
+    do not.
+
+    Examples
+    --------
+    >>> fingerprint(Plan(())) == fingerprint(Plan(()))
+    True
+    """
+    match item:
+        case Plan():
+            text = plan_to_json(item)
+        case Output():
+            text = canonical_json(encode_output(item))
+        case _:
+            text = canonical_json(encode_node(item))
+    return blake2b(text.encode("ascii"), digest_size=16).hexdigest()

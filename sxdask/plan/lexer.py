@@ -1,0 +1,187 @@
+"""Look over selection text before Python's parser sees it: size, nesting, characters.
+
+Python's parser and every recursion after it are safe only on text that is
+known to be short and shallow, so limits are counted here, in one pass. What
+comes out is one line of ASCII of the same length as the user's text: comments
+and line breaks are blanks, and every offset still is an offset into the
+user's text.
+"""
+
+from __future__ import annotations
+
+import re
+from keyword import iskeyword
+from typing import TYPE_CHECKING, Final, Protocol
+
+from sxdask.core.errors import RequestTooLargeError
+
+if TYPE_CHECKING:
+    from sxdask.plan.place import SourceText
+
+MAX_TOKENS: Final = 50_000
+"""Words and signs in one expression; a trigger list of a thousand paths has 2 000."""
+
+MAX_CHAIN: Final = 1_000
+"""Operators that can nest in Python's tree; its own limit is near three times this."""
+
+_MAX_NAME: Final = 1_000
+_MAX_DIGITS: Final = 40
+
+_TOKEN: Final = re.compile(
+    r"""(?P<blank>[ \t\r\n]+|\#[^\n]*)
+      | (?P<number>0[xX][0-9a-fA-F]+|(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
+      | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
+      | (?P<string>'[^'\n\\]*'|"[^"\n\\]*")
+      | (?P<operator>\*\*|//|<<|>>|<=|>=|==|!=|:=|[-+*/%@&|^~<>.:=!])
+      | (?P<comma>,)
+      | (?P<open>[(\[{])
+      | (?P<close>[)\]}])
+    """,
+    re.VERBOSE,
+)
+_HINTS: Final = {
+    "$": "a formula of TTree::Draw is the language 'tcut'",
+    ";": "give one expression",
+    "\\": "a backslash has no meaning here",
+}
+
+
+class Limits(Protocol):
+    """What may be asked; `sxdask.core.settings.Settings` has both."""
+
+    @property
+    def max_selection_bytes(self) -> int:
+        """Longest text of a request, in bytes."""
+        ...
+
+    @property
+    def max_nesting(self) -> int:
+        """Deepest nesting of one expression."""
+        ...
+
+
+def require_size(text: str, limits: Limits) -> None:
+    """Refuse text beyond the size limit.
+
+    Raises
+    ------
+    RequestTooLargeError
+        If it is longer than ``max_selection_bytes``.
+    """
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    if size > limits.max_selection_bytes:
+        raise RequestTooLargeError(
+            f"the selection has {size} bytes, and the limit is {limits.max_selection_bytes}",
+            hint="put long lists of branches in a glob such as 'Muon_*'",
+        )
+
+
+def clean(source: SourceText, limits: Limits) -> str:
+    """Return the text of `source` as one line of ASCII, equally long.
+
+    Raises
+    ------
+    RequestTooLargeError
+        If the text is too long or nests too deep.
+    SelectionSyntaxError
+        If a character or token is not part of the language.
+    """
+    require_size(source.text, limits)
+    return _Scan(source, limits).run()
+
+
+class _Scan:
+    def __init__(self, source: SourceText, limits: Limits) -> None:
+        self._source = source
+        self._limits = limits
+        self._chains = [0]  # operators so far in the argument at each bracket level
+        self._chain_sum = 0
+
+    def run(self) -> str:
+        text, position, previous = self._source.text, 0, ""
+        parts: list[str] = []
+        for _ in range(MAX_TOKENS):
+            if position == len(text):
+                return "".join(parts)
+            match = _TOKEN.match(text, position)
+            if match is None:
+                raise self._bad_character(position)
+            kind, token = match.lastgroup or "", match.group()
+            self._check(kind, token, position, previous)
+            self._count(kind, token)
+            position = match.end()
+            previous = kind
+            if kind == "blank":
+                token = " " * len(token)
+            elif kind == "string" and not token.isascii():
+                token = "'" + "x" * (len(token) - 2) + "'"
+            parts.append(token)
+        raise RequestTooLargeError(
+            f"the expression has more than {MAX_TOKENS} words and signs",
+            hint="split it into several conditions or columns",
+        )
+
+    def _check(self, kind: str, token: str, position: int, previous: str) -> None:
+        end = position + len(token)
+        after = self._source.text[end : end + 1]
+        if kind == "name" and after in {"'", '"'}:
+            raise self._source.syntax_error(
+                position, f"text with the prefix {token!r} is not part of the language"
+            )
+        if kind == "number" and (after.isalnum() or after == "_"):
+            raise self._source.syntax_error(
+                position,
+                "a name cannot begin with a digit",
+                hint='use get("...") for a branch whose name is not a plain word',
+            )
+        if kind == "string" and previous == "string":
+            raise self._source.syntax_error(position, "two texts side by side")
+        if (kind == "number" and len(token) > _MAX_DIGITS) or (
+            len(token) > _MAX_NAME and (kind != "blank")
+        ):
+            raise self._source.syntax_error(position, f"{kind} of {len(token)} characters")
+        if token in {"&", "|"} and after == token:
+            raise self._source.syntax_error(
+                position,
+                f"{token}{token} is not part of the language",
+                hint=f"use {token} between parentheses: (a > 1) {token} (b < 2)",
+            )
+        if token == "!":
+            raise self._source.syntax_error(
+                position, "! is not part of the language", hint="use ~ for logical not: ~(a > 1)"
+            )
+
+    def _count(self, kind: str, token: str) -> None:
+        if kind == "operator" or (kind == "name" and iskeyword(token)):
+            self._chains[-1] += 1
+            self._chain_sum += 1
+        elif kind == "comma":
+            self._chain_sum -= self._chains[-1]
+            self._chains[-1] = 0
+        elif kind == "open":
+            self._chains.append(0)
+        elif kind == "close" and len(self._chains) > 1:
+            self._chain_sum -= self._chains.pop()
+        if len(self._chains) > self._limits.max_nesting or self._chain_sum > MAX_CHAIN:
+            raise too_deep(self._limits)
+
+    def _bad_character(self, position: int) -> Exception:
+        character = self._source.text[position]
+        hint = _HINTS.get(character)
+        if character in "'\"":
+            problem = "this text is not closed on its line, or has a backslash in it"
+        elif character.isprintable():
+            problem = f"the character {character!r} is not part of the language"
+            if character.isalpha() and hint is None:
+                hint = 'names are ASCII; use get("...") for others'
+        else:
+            problem = f"the character with code {ord(character)} is not part of the language"
+        return self._source.syntax_error(position, problem, hint=hint)
+
+
+def too_deep(limits: Limits) -> RequestTooLargeError:
+    """Return the error for an expression that nests beyond the limit."""
+    return RequestTooLargeError(
+        f"the expression nests deeper than {limits.max_nesting} levels",
+        hint="name parts of it as columns of their own",
+    )

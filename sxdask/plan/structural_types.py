@@ -1,0 +1,329 @@
+"""Result types of functions that change list structure: reductions, num, flatten, cartesian."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from sxdask.core.types import (
+    FixedList,
+    ListOf,
+    Option,
+    Primitive,
+    Record,
+    String,
+    Type,
+    Unknown,
+    list_depth,
+)
+from sxdask.plan.broadcast import (
+    MismatchError,
+    at_dimension,
+    broadcast,
+    item_of,
+    leaf_of,
+    listed,
+    map_leaves,
+    optional,
+    positive_axis,
+)
+from sxdask.plan.promotion import float_of, is_bool, is_known, merge, settle
+
+Options: TypeAlias = Mapping[str, object]
+StructuralRule: TypeAlias = "Callable[[str, Sequence[Type], Options], Type]"
+
+_INT: Final = Primitive("int64")
+_BOOL: Final = Primitive("bool")
+_FIXED_RESULT: Final = {
+    **dict.fromkeys(("any", "all"), _BOOL),
+    **dict.fromkeys(("count", "count_nonzero"), _INT),
+    **dict.fromkeys(("argmin", "argmax", "nanargmin", "nanargmax"), _INT),
+    **dict.fromkeys(
+        ("mean", "nanmean", "var", "nanvar", "std", "nanstd", "moment"), Primitive("float64")
+    ),
+}
+
+
+def within_event(name: str, kind: Type, options: Options, *, least: int = 1) -> int | None:
+    """Return the list dimension that ``axis`` means; None if the type is not known enough.
+
+    Raises
+    ------
+    MismatchError
+        If the axis would mix events or is deeper than the lists go.
+    """
+    axis = options.get("axis")
+    if not isinstance(axis, int):
+        raise MismatchError(
+            f"{name} over all axes would mix events", f"reduce within the event: axis={least}"
+        )
+    if isinstance(leaf_of(kind), Unknown | Record | String) and axis < 0:
+        return None
+    place = positive_axis(kind, axis)
+    if isinstance(leaf_of(kind), Unknown) and place > list_depth(kind):
+        return None
+    if list_depth(kind) == 0:
+        raise MismatchError(f"{name} needs a list, and this is one value per event")
+    if place < least:
+        raise MismatchError(
+            f"{name} with axis={axis} would mix events",
+            f"work within the event: axis={least}",
+        )
+    if place > list_depth(kind):
+        dimensions = list_depth(kind)
+        plural = "s" if dimensions != 1 else ""
+        raise MismatchError(
+            f"axis={axis} is too deep for {dimensions} list dimension{plural}",
+            f"use axis={dimensions}" if dimensions >= least else "there is nothing to flatten",
+        )
+    return place
+
+
+def reduced(name: str, args: Sequence[Type], options: Options) -> Type:
+    """Return the type of a reduction such as ``sum``."""
+    kind = args[0]
+    place = within_event(name, kind, options)
+    if place is None:
+        return Unknown()
+    leaf = _reduced_leaf(name, leaf_of(kind))
+    masks = options.get("mask_identity", _masks_by_default(name))
+
+    def change(level: Type) -> Type:
+        result = map_leaves(item_of(level), lambda _: optional(leaf) if masks else leaf)
+        return listed(result, 1) if options.get("keepdims") else result
+
+    return at_dimension(kind, place, change)
+
+
+def _masks_by_default(name: str) -> bool:
+    from sxdask.plan.functions import FUNCTIONS
+
+    keyword = FUNCTIONS[name].keyword("mask_identity")
+    return keyword is not None and keyword.default is True
+
+
+def _reduced_leaf(name: str, leaf: Type) -> Type:
+    if isinstance(leaf, Record):
+        names = ", ".join(repr(field) for field, _ in leaf.fields[:4])
+        raise MismatchError(f"{name} does not work on records", f"take a field first: {names}")
+    if not isinstance(leaf, Primitive) or not is_known(leaf.dtype):
+        return Unknown()
+    if name in _FIXED_RESULT:
+        return _FIXED_RESULT[name]
+    if name in {"min", "max", "nanmin", "nanmax"} or leaf.dtype.startswith("float"):
+        return leaf
+    return Primitive("uint64") if leaf.dtype.startswith("uint") else _INT  # sum and prod
+
+
+def _softmax(name: str, args: Sequence[Type], options: Options) -> Type:
+    place = within_event(name, args[0], options)
+    leaf = leaf_of(args[0])
+    if place is None or not isinstance(leaf, Primitive) or not is_known(leaf.dtype):
+        return Unknown()
+    result = float_of(leaf)
+    return Unknown() if result.dtype == "float16" else map_leaves(args[0], lambda _: result)
+
+
+def _concatenate(name: str, args: Sequence[Type], options: Options) -> Type:
+    (pack,) = args
+    kinds = [kind for _, kind in pack.fields] if isinstance(pack, Record) else []
+    if not kinds or any(isinstance(kind, Unknown) for kind in kinds):
+        return Unknown()
+    places = {within_event(name, kind, options) for kind in kinds}
+    if places != {1} or any(isinstance(kind, Option) for kind in kinds):
+        return Unknown()
+    items = item_of(kinds[0])
+    for kind in kinds[1:]:
+        items = merge(items, item_of(kind))
+    sizes = [kind.size for kind in kinds if isinstance(kind, FixedList)]
+    return listed(items, sum(sizes) if len(sizes) == len(kinds) else None)
+
+
+def _num(name: str, args: Sequence[Type], options: Options) -> Type:
+    place = within_event(name, args[0], options)
+    return Unknown() if place is None else at_dimension(args[0], place, lambda _: _INT)
+
+
+def _flatten(name: str, args: Sequence[Type], options: Options) -> Type:
+    place = within_event(name, args[0], options, least=2)
+    if place is None:
+        return Unknown()
+
+    def change(level: Type) -> Type:
+        inner = item_of(level)
+        while isinstance(inner, Option):
+            inner = inner.item
+        return ListOf(item_of(inner)) if isinstance(inner, ListOf | FixedList) else Unknown()
+
+    return at_dimension(args[0], place - 1, change)
+
+
+def _sort(name: str, args: Sequence[Type], options: Options) -> Type:
+    place = within_event(name, args[0], options)
+    if place is None or not isinstance(leaf_of(args[0]), Primitive):
+        return Unknown()
+    return args[0] if name == "sort" else map_leaves(args[0], lambda _: _INT)
+
+
+def _mask(name: str, args: Sequence[Type], options: Options) -> Type:
+    kind, mask = args
+    match mask:
+        case Unknown():
+            return mask
+        case Option():
+            return optional(_mask(name, (kind, mask.item), options))
+        case ListOf() | FixedList():
+            if isinstance(kind, Option):
+                return optional(_mask(name, (kind.item, mask), options))
+            if not isinstance(kind, ListOf | FixedList):
+                return Unknown()
+            size = kind.size if isinstance(kind, FixedList) else None
+            size = size if isinstance(mask, FixedList) else None
+            return listed(_mask(name, (kind.item, mask.item), options), size)
+        case _ if is_bool(mask):
+            return optional(kind)
+        case _:
+            raise MismatchError("the second argument of mask is not boolean")
+
+
+def _is_none(name: str, args: Sequence[Type], options: Options) -> Type:
+    axis = options.get("axis")
+    if not isinstance(axis, int) or isinstance(leaf_of(args[0]), Unknown | Record):
+        return Unknown()
+    place = positive_axis(args[0], axis)
+    if place == 0:
+        return _BOOL
+
+    def change(level: Type) -> Type:
+        return listed(_BOOL, level.size if isinstance(level, FixedList) else None)
+
+    within_event(name, args[0], options)
+    return at_dimension(args[0], place, change)
+
+
+def _drop_none(name: str, args: Sequence[Type], options: Options) -> Type:
+    kind = args[0]
+    axis = options.get("axis")
+    if isinstance(kind, Option) and (axis is None or axis == 0 or list_depth(kind) == 0):
+        raise MismatchError(
+            f"{name} would remove events", "use fill_none here, or is_none in a condition"
+        )
+    if axis not in {None, 1} or list_depth(kind) != 1 or not isinstance(kind, ListOf):
+        return Unknown()
+    return ListOf(kind.item.item) if isinstance(kind.item, Option) else kind
+
+
+def _pad_none(name: str, args: Sequence[Type], options: Options) -> Type:
+    place = within_event(name, args[0], options)
+    if place is None:
+        return Unknown()
+    target = options.get("target")
+    size = target if options.get("clip") and isinstance(target, int) else None
+    return at_dimension(args[0], place, lambda level: listed(optional(item_of(level)), size))
+
+
+def _fill_none(_: str, args: Sequence[Type], options: Options) -> Type:
+    kind, value = args
+    if not isinstance(leaf_of(kind), Primitive | String) or not isinstance(
+        value, Primitive | String
+    ):
+        return Unknown()
+    axis = options.get("axis")
+    place = None if not isinstance(axis, int) else positive_axis(kind, axis)
+    return _filled(kind, value, place)
+
+
+def _filled(kind: Type, value: Type, place: int | None) -> Type:
+    """Fill the missing values of dimension `place` (None: of all)."""
+    match kind:
+        case Option(item) if place in {None, 0}:
+            inner = _filled(item, value, None if place is None else -1)
+            return merge(inner, value)
+        case Option(item):
+            return optional(_filled(item, value, place))
+        case ListOf(item):
+            return listed(_filled(item, value, None if place is None else place - 1))
+        case FixedList(item, size):
+            return listed(_filled(item, value, None if place is None else place - 1), size)
+        case _:
+            return kind
+
+
+def _firsts(name: str, args: Sequence[Type], options: Options) -> Type:
+    place = within_event(name, args[0], options)
+    if place is None:
+        return Unknown()
+    return at_dimension(args[0], place, lambda level: optional(item_of(level)))
+
+
+def _singletons(_: str, args: Sequence[Type], options: Options) -> Type:
+    if options.get("axis") == 0 and isinstance(args[0], Option):
+        return listed(args[0].item)
+    return Unknown()
+
+
+def _broadcast_arrays(_: str, args: Sequence[Type], __: Options) -> Type:
+    def one(position: int) -> Type:
+        return settle(broadcast(args, lambda kinds: kinds[position]))
+
+    fields = tuple((str(position), one(position)) for position in range(len(args)))
+    return Record(fields, is_tuple=True)
+
+
+def _cartesian(name: str, args: Sequence[Type], options: Options) -> Type:
+    (pack,) = args
+    if not isinstance(pack, Record):
+        return Unknown()
+    for _, kind in pack.fields:
+        place = within_event(name, kind, options)
+        if place != 1 or isinstance(kind, Option):
+            return Unknown()
+    items = tuple(
+        (field, _INT if name == "argcartesian" else item_of(kind)) for field, kind in pack.fields
+    )
+    result: Type = ListOf(Record(items, is_tuple=pack.is_tuple))
+    for _ in range(len(items) - 1 if options.get("nested") else 0):
+        result = ListOf(result)
+    return result
+
+
+def _combinations(name: str, args: Sequence[Type], options: Options) -> Type:
+    place = within_event(name, args[0], options)
+    count, fields = options.get("n"), options.get("fields")
+    if not isinstance(count, int) or count < 1:
+        raise MismatchError(f"{name} needs n of at least 1")
+    if isinstance(fields, tuple) and len(fields) != count:
+        raise MismatchError(f"{name} of {count} needs {count} fields, not {len(fields)}")
+    if place is None:
+        return Unknown()
+    names = fields if isinstance(fields, tuple) else tuple(map(str, range(count)))
+
+    def change(level: Type) -> Type:
+        item = _INT if name == "argcombinations" else item_of(level)
+        return ListOf(Record(tuple((str(key), item) for key in names), is_tuple=fields is None))
+
+    return at_dimension(args[0], place, change)
+
+
+def _unknown(_: str, __: Sequence[Type], ___: Options) -> Type:
+    return Unknown()
+
+
+STRUCTURAL: Final[dict[str, StructuralRule]] = {
+    "softmax": _softmax,
+    "concatenate": _concatenate,
+    "num": _num,
+    "flatten": _flatten,
+    "sort": _sort,
+    "mask": _mask,
+    "is_none": _is_none,
+    "drop_none": _drop_none,
+    "pad_none": _pad_none,
+    "fill_none": _fill_none,
+    "firsts": _firsts,
+    "singletons": _singletons,
+    "broadcast": _broadcast_arrays,
+    "unknown": _unknown,
+    "cartesian": _cartesian,
+    "combinations": _combinations,
+}
