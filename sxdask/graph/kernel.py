@@ -1,0 +1,210 @@
+"""Programs: expressions compiled to a short list of steps, equal parts computed once.
+
+A program is what travels to the workers in place of plan nodes: plain strings,
+numbers and tuples, a few hundred bytes for a typical request. `run` is a loop
+over the steps; there is no generated source and no evaluation of user text.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import numpy as np
+
+from sxdask.core.errors import RequestError, SxdaskError
+from sxdask.graph.ops import operation
+from sxdask.plan.explain import expression_text
+from sxdask.plan.expr import (
+    Binary,
+    Call,
+    Column,
+    Compare,
+    Constant,
+    Expr,
+    GetField,
+    Pack,
+    Slice,
+    Subscript,
+    Unary,
+    children,
+    columns_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sxdask.rootio.model import BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation on earlier slots.
+
+    `extra` holds what is not an array: options as pairs, the constant's value,
+    a field name, the shape of a subscript. `text` is for error messages.
+    """
+
+    name: str
+    args: tuple[int, ...] = ()
+    extra: tuple[Any, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Columns come in as the first slots, each step adds one; `results` are slots."""
+
+    columns: tuple[str, ...]
+    steps: tuple[Step, ...]
+    results: tuple[int, ...]
+
+
+def compile_program(expressions: Sequence[Expr]) -> Program:
+    """Compile `expressions` into one program; equal subexpressions share a slot.
+
+    Raises
+    ------
+    RequestError
+        If an operation has no evaluation.
+    """
+    columns: dict[str, int] = {}
+    for expr in expressions:
+        for name in columns_of(expr):
+            columns.setdefault(name, len(columns))
+    steps: list[Step] = []
+    slots: dict[Expr, int] = {Column(name): slot for name, slot in columns.items()}
+
+    def place(expr: Expr) -> int:
+        if expr in slots:
+            return slots[expr]
+        args = tuple(place(item) for item in children(expr))
+        steps.append(_step(expr, args))
+        slots[expr] = len(columns) + len(steps) - 1
+        return slots[expr]
+
+    results = tuple(place(expr) for expr in expressions)
+    return Program(tuple(columns), tuple(steps), results)
+
+
+def _step(expr: Expr, args: tuple[int, ...]) -> Step:
+    text = expression_text(expr)
+    match expr:
+        case Constant(value):
+            return Step("constant", (), (value,), text)
+        case Unary(op):
+            return Step(f"unary:{op}", args, (), text)
+        case Binary(op):
+            return Step(f"binary:{op}", args, (), text)
+        case Compare(op):
+            return Step(f"compare:{op}", args, (), text)
+        case Call(function, _, options):
+            operation(function)  # refuse here, not on a worker
+            return Step(function, args, options, text)
+        case Subscript(_, items):
+            shape = tuple(
+                (item.start, item.stop, item.step) if isinstance(item, Slice) else None
+                for item in items
+            )
+            return Step("subscript", args, shape, text)
+        case GetField(_, name):
+            return Step("field", args, (name,), text)
+        case Pack(_, names):
+            return Step("pack", args, names or (), text)
+        case Column(name):
+            raise RequestError(f"column {name!r} has no slot")
+
+
+def run(program: Program, arrays: Mapping[str, ak.Array]) -> list[Any]:
+    """Evaluate `program` on columns of equal length; return one value per result.
+
+    A slot is dropped after its last use, so that intermediate arrays do not
+    pile up. Numeric warnings (division by zero, NaN) are not errors: the values
+    say it.
+
+    Raises
+    ------
+    RequestError
+        If an operation fails on the data; names the part of the expression.
+    """
+    slots: list[Any] = [arrays[name] for name in program.columns]
+    last_use = _last_uses(program)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for number, step in enumerate(program.steps):
+            try:
+                slots.append(_evaluate(step, slots))
+            except SxdaskError:
+                raise
+            except Exception as error:  # whatever awkward raises, in one readable line
+                raise _failure(step, error) from error
+            for slot in last_use.get(number, ()):
+                slots[slot] = None
+    return [slots[slot] for slot in program.results]
+
+
+def _last_uses(program: Program) -> dict[int, list[int]]:
+    last: dict[int, int] = {}
+    for number, step in enumerate(program.steps):
+        for slot in step.args:
+            last[slot] = number
+    dead: dict[int, list[int]] = {}
+    for slot, number in last.items():
+        if slot not in program.results:
+            dead.setdefault(number, []).append(slot)
+    return dead
+
+
+def _evaluate(step: Step, slots: list[Any]) -> Any:
+    args = [slots[slot] for slot in step.args]
+    match step.name:
+        case "constant":
+            return step.extra[0]
+        case "subscript":
+            rest = iter(args[1:])
+            where = tuple(next(rest) if item is None else slice(*item) for item in step.extra)
+            return args[0][where if len(where) != 1 else where[0]]
+        case "field":
+            return args[0][step.extra[0]]
+        case "pack":
+            return dict(zip(step.extra, args, strict=True)) if step.extra else args
+        case _:
+            return operation(step.name)(*args, **dict(step.extra))
+
+
+def _failure(step: Step, error: Exception) -> RequestError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    cause = lines[0] if lines else type(error).__name__
+    hint = None
+    if step.name == "subscript" and isinstance(error, IndexError | ValueError):
+        hint = "some events have fewer items: add a condition on the count, or use firsts(...)"
+    elif "broadcast" in cause:
+        hint = "the two sides have different list lengths; combine with cartesian(...) instead"
+    return RequestError(f"{step.text} cannot be evaluated: {cause}", hint=hint, operation=step.name)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskProgram:
+    """A predicate as a mask function: columns of n rows -> booleans, shape ``(n,)``.
+
+    A missing value (the maximum of no items) is not true.
+    """
+
+    program: Program
+
+    def __call__(self, arrays: Mapping[str, ak.Array]) -> BoolArray:
+        """Evaluate on columns of equal length."""
+        (value,) = run(self.program, arrays)
+        if not isinstance(value, ak.Array):  # a constant predicate
+            length = len(next(iter(arrays.values()))) if arrays else 1
+            return np.full(length, bool(value), dtype=np.bool_)
+        if value.ndim != 1:
+            raise RequestError(
+                f"the predicate has {value.ndim - 1} list dimension(s) below the event",
+                hint="reduce it with any(..., axis=1) or all(..., axis=1)",
+            )
+        layout = ak.fill_none(value, value=False, axis=0) if value.layout.is_option else value
+        mask: BoolArray = np.asarray(ak.to_numpy(layout)) != 0
+        return mask

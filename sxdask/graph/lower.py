@@ -1,0 +1,281 @@
+"""Optimised plan + file indexes -> a reader and the pieces it reads.
+
+Nothing here opens a file: branches, encodings, clusters and basket places come
+from the index, so the cost does not depend on how wide the files are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import numpy as np
+
+from sxdask.core.bounds import ZoneAll, zone_columns
+from sxdask.core.errors import (
+    SchemaMismatchError,
+    SxdaskError,
+    UnknownBranchError,
+    UnreadableBranchError,
+)
+from sxdask.graph.kernel import MaskProgram, Program, compile_program, run
+from sxdask.graph.partition import partition_entries
+from sxdask.graph.reader import PlanReader, assemble
+from sxdask.plan.bounds import is_fallible, zone_test
+from sxdask.plan.explain import expression_text
+from sxdask.plan.expr import Column, Expr, columns_of
+from sxdask.plan.fingerprint import fingerprint
+from sxdask.plan.nodes import Output, Project, Scan
+from sxdask.rootio.model import ColumnLayout, Conjunct, Piece, ReadOptions
+
+if TYPE_CHECKING:
+    from sxdask.rootio.index import FileIndex
+
+Layouts = Mapping[str, ColumnLayout]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """One output table, ready to run: one task per piece.
+
+    `pruned` pieces cannot hold a passing row, by the statistics in the index,
+    and are not read; `empty_piece` reads nothing and stands in where a graph
+    needs one partition. `bytes_in_files` counts the compressed bytes of all
+    branches of the tree, `bytes_to_read` those of the pieces and columns kept.
+    """
+
+    output: Output
+    reader: PlanReader
+    pieces: tuple[Piece, ...]
+    pruned: tuple[Piece, ...]
+    empty_piece: Piece
+    num_files: int
+    num_entries: int
+    bytes_to_read: int
+    bytes_in_files: int
+    column_bytes: Mapping[str, int]
+
+    @property
+    def exact_rows(self) -> bool:
+        """Whether the rows of each partition are known before reading."""
+        return not self.reader.conjuncts
+
+
+def lower(
+    output: Output,
+    indexes: Sequence[FileIndex],
+    *,
+    partition_bytes: int,
+    options: ReadOptions,
+) -> Lowered:
+    """Lower one optimised output over the files that `indexes` describe.
+
+    Parameters
+    ----------
+    output
+        Its root is a projection of a scan, as the optimiser leaves it.
+    indexes
+        One per file, in dataset order; files without the tree are left out
+        by the caller. At least one.
+    partition_bytes
+        Wanted compressed bytes of the projected columns per partition.
+    options
+        How workers read.
+
+    Raises
+    ------
+    UnknownBranchError, UnreadableBranchError
+        If the first file lacks a branch or cannot deliver it.
+    SchemaMismatchError
+        If a later file lacks a branch, or gives an output another type.
+    """
+    scan, outputs = _parts(output)
+    program = compile_program([expr for _, expr in outputs])
+    conjuncts, possible = _conjuncts(scan.predicate)
+    predicate_columns = [name for item in conjuncts for name in item.columns]
+    needed = tuple(dict.fromkeys((*predicate_columns, *program.columns)))
+    zoned = _zone_columns(conjuncts)
+    layouts = _Layouts(needed)
+    pieces: list[Piece] = []
+    pruned: list[Piece] = []
+    column_bytes = np.zeros(len(needed), dtype=np.int64)
+    kept_bytes = 0.0
+    bytes_in_files = num_entries = 0
+    for file in indexes:
+        position = layouts.place(file)
+        sizes = file.compressed_bytes(needed)
+        column_bytes += sizes
+        bytes_in_files += file.total_bytes
+        num_entries += file.num_entries
+        per_entry = float(sizes.sum()) / max(file.num_entries, 1)
+        ranges = partition_entries(
+            file.cluster_starts, bytes_per_entry=per_entry, target_bytes=partition_bytes
+        )
+        for start, stop in ranges:
+            piece = file.piece(len(pieces), start, stop, needed, zoned, position)
+            if possible and _may_match(piece, conjuncts):
+                pieces.append(piece)
+                kept_bytes += per_entry * (stop - start)
+            else:
+                pruned.append(piece)
+    names = tuple(name for name, _ in outputs)
+    form = _common_form(names, program, layouts.found, indexes)
+    reader = PlanReader(
+        names=names,
+        program=program,
+        conjuncts=conjuncts,
+        layouts=tuple(layouts.found),
+        form=form,
+        token=fingerprint(output),
+        options=options,
+    )
+    return Lowered(
+        output=output,
+        reader=reader,
+        pieces=tuple(pieces),
+        pruned=tuple(pruned),
+        empty_piece=indexes[0].piece(0, 0, 0, needed),
+        num_files=len(indexes),
+        num_entries=num_entries,
+        bytes_to_read=round(kept_bytes),
+        bytes_in_files=bytes_in_files,
+        column_bytes=dict(zip(needed, column_bytes.tolist(), strict=True)),
+    )
+
+
+def _parts(output: Output) -> tuple[Scan, tuple[tuple[str, Expr], ...]]:
+    match output.root:
+        case Project(Scan() as scan, outputs):
+            return scan, outputs
+        case Scan(columns=columns) as scan if columns is not None:
+            return scan, tuple((name, Column(name)) for name in columns)
+        case _:
+            raise TypeError("only an optimised plan can be lowered")
+
+
+def _conjuncts(predicate: Sequence[Expr]) -> tuple[tuple[Conjunct, ...], bool]:
+    """Compile the predicate; the flag is False if a constant part can never hold."""
+    found: list[Conjunct] = []
+    for expr in predicate:
+        mask = MaskProgram(compile_program([expr]))
+        columns = columns_of(expr)
+        if not columns:
+            if not mask({}).all():
+                return (), False
+            continue
+        found.append(
+            Conjunct(
+                columns=columns,
+                mask=mask,
+                text=expression_text(expr),
+                zone=zone_test(expr),
+                fallible=is_fallible(expr),
+            )
+        )
+    return tuple(found), True
+
+
+def _zone_columns(conjuncts: Sequence[Conjunct]) -> tuple[str, ...]:
+    names = (name for item in conjuncts if item.zone for name in sorted(zone_columns(item.zone)))
+    return tuple(dict.fromkeys(names))
+
+
+def _may_match(piece: Piece, conjuncts: Sequence[Conjunct]) -> bool:
+    if not piece.zones:
+        return True
+    from sxdask.rootio.zones import may_match, zone_blocks
+
+    tests = [item.zone for item in conjuncts if item.zone is not None]
+    edges = zone_blocks(piece.cluster_starts, tests, piece.baskets)
+    test = ZoneAll(tuple(tests))
+    return bool(may_match(test, piece.zones, piece.baskets, edges[:-1], edges[1:]).any())
+
+
+class _Layouts:
+    """The different column layouts of a dataset's files, in order of appearance."""
+
+    def __init__(self, needed: tuple[str, ...]) -> None:
+        self.needed = needed
+        self.found: list[dict[str, ColumnLayout]] = []
+        self._by_digest: dict[str, int] = {}
+
+    def place(self, file: FileIndex) -> int:
+        """Return the position of the layout of `file`, adding it if it is new."""
+        digest = file.layout.digest
+        known = self._by_digest.get(digest)
+        if known is not None:
+            return known
+        columns = {name: self._column(file, name) for name in self.needed}
+        if columns in self.found:
+            position = self.found.index(columns)
+        else:
+            position = len(self.found)
+            self.found.append(columns)
+        self._by_digest[digest] = position
+        return position
+
+    def _column(self, file: FileIndex, name: str) -> ColumnLayout:
+        layout = file.layout
+        if name in layout.columns:
+            return layout.columns[name]
+        error: SxdaskError
+        if name in layout.unreadable:
+            error = UnreadableBranchError(
+                f"branch {name!r} cannot become an array: {layout.unreadable[name]}"
+            )
+        elif self.found:
+            error = SchemaMismatchError(
+                f"tree {file.tree!r} of {file.url!r} has no branch {name!r}; earlier files do",
+                hint="leave the file out of the dataset, or ask for branches that all files have",
+            )
+        else:
+            error = UnknownBranchError.among(name, layout.names, tree=file.tree)
+        raise error.add(file=file.url, tree=file.tree, branch=name)
+
+
+def _common_form(
+    names: tuple[str, ...],
+    program: Program,
+    layouts: Sequence[Layouts],
+    indexes: Sequence[FileIndex],
+) -> str:
+    forms = [result_form(names, program, _column_forms(program, item)) for item in layouts]
+    first = forms[0]
+    for position, other in enumerate(forms[1:], start=1):
+        if other == first:
+            continue
+        for name in names:
+            kinds = [ak.forms.from_json(form).content(name).type for form in (first, other)]
+            if kinds[0] != kinds[1]:
+                file = next(
+                    item.url
+                    for item in indexes
+                    if {name: item.layout.columns[name] for name in layouts[position]}
+                    == layouts[position]
+                )
+                raise SchemaMismatchError(
+                    f"output {name!r} is {kinds[0]} in the first file and {kinds[1]} in {file!r}",
+                    hint="ask for the two kinds of file as two datasets",
+                    file=file,
+                    branch=name,
+                )
+    return first
+
+
+def _column_forms(program: Program, layouts: Layouts) -> tuple[str, ...]:
+    return tuple(layouts[name].form for name in program.columns)
+
+
+@lru_cache(maxsize=4096)
+def result_form(names: tuple[str, ...], program: Program, column_forms: tuple[str, ...]) -> str:
+    """Return the form (JSON) of the record that `program` gives, from no rows at all."""
+    arrays: dict[str, Any] = {
+        name: ak.forms.from_json(form).length_zero_array()
+        for name, form in zip(program.columns, column_forms, strict=True)
+    }
+    record = assemble(names, run(program, arrays), 0)
+    text: str = record.layout.form.to_json()
+    return text

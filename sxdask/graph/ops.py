@@ -1,0 +1,85 @@
+"""Table from expression operations to awkward and numpy functions.
+
+Every operation is vectorised over a partition. What the languages may call is
+`sxdask.plan.functions`; a name that is not there is an explicit error when the
+program is compiled, not when it runs.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from sxdask.core.errors import RequestError
+from sxdask.plan.functions import FUNCTIONS
+
+Operation = Callable[..., Any]
+
+_OPERATORS: dict[str, Operation] = {
+    "unary:-": operator.neg,
+    "unary:+": operator.pos,
+    "unary:~": operator.invert,
+    "binary:+": operator.add,
+    "binary:-": operator.sub,
+    "binary:*": operator.mul,
+    "binary:/": operator.truediv,
+    "binary://": operator.floordiv,
+    "binary:%": operator.mod,
+    "binary:**": operator.pow,
+    "binary:&": operator.and_,
+    "binary:|": operator.or_,
+    "binary:^": operator.xor,
+    "binary:<<": np.left_shift,
+    "binary:>>": np.right_shift,
+    "compare:<": operator.lt,
+    "compare:<=": operator.le,
+    "compare:>": operator.gt,
+    "compare:>=": operator.ge,
+    "compare:==": operator.eq,
+    "compare:!=": operator.ne,
+}
+
+# Functions whose value uproot defines itself (not numpy's); taken from uproot so
+# that a request gives the same bits here and there.
+_UPROOT_OWN = frozenset({"erf", "erfc", "factorial", "gamma", "lgamma"})
+# Element by element, and broadcasting only in awkward's own version.
+_AWKWARD_ELEMENTWISE = frozenset({"where", "isclose", "round", "real", "imag"})
+
+
+def _moment(x: Any, weight: Any = None, *, n: int, **options: Any) -> Any:
+    # awkward takes the order before the weight; in a call node arrays come first
+    return ak.moment(x, n, weight=weight, **options)
+
+
+@cache
+def operation(name: str) -> Operation:
+    """Return the callable for operation `name`.
+
+    Operators are named ``"binary:+"``, ``"compare:<"``, ``"unary:~"``; functions
+    by their canonical name.
+
+    Raises
+    ------
+    RequestError
+        If there is no such operation.
+    """
+    if name in _OPERATORS:
+        return _OPERATORS[name]
+    if name == "moment":
+        return _moment
+    function = FUNCTIONS.get(name)
+    if function is None:
+        raise RequestError(f"{name!r} cannot be evaluated: it is no operation of sxdask")
+    if name in _UPROOT_OWN:
+        from uproot.language.python import PythonLanguage
+
+        own: Operation = PythonLanguage.default_functions[name]
+        return own
+    module = np if function.kind == "elementwise" and name not in _AWKWARD_ELEMENTWISE else ak
+    found: Operation = getattr(module, name)
+    return found

@@ -1,0 +1,141 @@
+"""One execution of a compiled plan: tasks in, values and events out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from sxdask.core.events import Event, Progress, RunFinished, RunStarted, advance
+
+if TYPE_CHECKING:
+    import awkward as ak
+    import pyarrow as pa
+
+    from sxdask.deliver.tasks import Labels
+    from sxdask.graph.lower import Lowered
+    from sxdask.pipeline.compile import Compiled
+    from sxdask.rootio.model import Piece
+
+OnEvent = Callable[[Event], None]
+
+
+class Run:
+    """Drive the partitions of a compiled plan, on a cluster or here.
+
+    `progress` folds the events so far. `show` is True for a progress bar, or
+    a function that gets every event.
+    """
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        *,
+        client: Any = None,
+        scheduler: Any = None,
+        show: Literal[True] | OnEvent | None = None,
+    ) -> None:
+        self._compiled = compiled
+        self._client = client
+        self._scheduler = scheduler
+        self._show = show
+        self.progress = Progress()
+
+    def arrays(self) -> ak.Array | dict[str, ak.Array]:
+        """Return the rows of every output, in dataset order."""
+        from sxdask.deliver.tasks import ArrayTask
+
+        tables = self._compiled.tables
+        parts: list[dict[int, ak.Array]] = [{} for _ in tables]
+        for number, piece, value in self._values([ArrayTask(table.reader) for table in tables]):
+            parts[number][piece.index] = value.array
+        found: dict[str, list[ak.Array]] = {}
+        for table, some in zip(tables, parts, strict=True):
+            rows = [some[index] for index in sorted(some)] or [table.reader.mock_empty()]
+            found.setdefault(table.output.name, []).extend(rows)
+        whole = {name: _concatenate(rows) for name, rows in found.items()}
+        return whole if len(self._compiled.plan.outputs) > 1 else next(iter(whole.values()))
+
+    def tables(
+        self, *, ordered: bool = False, title: str = ""
+    ) -> Iterator[tuple[Lowered, Piece, pa.Table]]:
+        """Yield the partitions of every output as Arrow tables."""
+        from sxdask.deliver.tasks import TableTask
+
+        tables = self._compiled.tables
+        tasks = [TableTask(table.reader, _labels(table, title=title)) for table in tables]
+        for number, piece, value in self._values(tasks, ordered=ordered):
+            yield tables[number], piece, value.table
+
+    def _values(
+        self, tasks: Sequence[Callable[[Piece], Any]], *, ordered: bool = False
+    ) -> Iterator[tuple[int, Piece, Any]]:
+        """Yield the number of the table, the piece and its value, as partitions finish."""
+        from sxdask.deliver.runner import choose_runner
+        from sxdask.deliver.stream import run_tasks
+        from sxdask.deliver.tasks import OutputTask, partition_event
+
+        tables = self._compiled.tables
+        items = [(str(n), piece) for n, table in enumerate(tables) for piece in table.pieces]
+        left = Counter(piece.url for _, piece in items)
+        task = OutputTask({str(number): task for number, task in enumerate(tasks)})
+        runner = choose_runner(self._client, self._scheduler)
+        began = time.perf_counter()
+        with shown(self._show) as show:
+            self._emit(self._started(), show)
+            outcomes: Any = run_tasks(task, items, runner=runner, ordered=ordered)
+            with closing(outcomes):
+                for outcome in outcomes:
+                    number, piece = items[outcome.position]
+                    left[piece.url] -= 1
+                    event = partition_event(piece, outcome, last_of_file=not left[piece.url])
+                    self._emit(event, show)
+                    value: Any = outcome.value
+                    self._compiled.source.learn(piece, value.learned)
+                    yield int(number), piece, value
+            self._emit(RunFinished(time.perf_counter() - began), show)
+
+    def _started(self) -> RunStarted:
+        tables = self._compiled.tables
+        return RunStarted(
+            partitions=sum(len(table.pieces) for table in tables),
+            files=len({piece.url for table in tables for piece in table.pieces}),
+            entries=sum(piece.num_entries for table in tables for piece in table.pieces),
+            bytes_to_read=sum(table.bytes_to_read for table in tables),
+        )
+
+    def _emit(self, event: Event, show: OnEvent | None) -> None:
+        self.progress = advance(self.progress, event)
+        if show is not None:
+            show(event)
+
+
+def _concatenate(rows: list[ak.Array]) -> ak.Array:
+    import awkward as ak
+
+    return rows[0] if len(rows) == 1 else ak.concatenate(rows)
+
+
+def _labels(table: Lowered, *, title: str = "", format_name: str = "arrow") -> Labels:
+    from sxdask.deliver.tasks import Labels
+
+    return Labels(
+        fingerprint=table.reader.token,
+        format=format_name,
+        output=table.output.name,
+        metadata={"title": title} if title else {},
+    )
+
+
+@contextmanager
+def shown(show: Literal[True] | OnEvent | None) -> Iterator[OnEvent | None]:
+    """Give the function that gets the events: a progress bar, the user's own, or none."""
+    if show is True:
+        from sxdask.deliver.progress import ProgressBar
+
+        with ProgressBar() as bar:
+            yield bar.on_event
+    else:
+        yield show or None

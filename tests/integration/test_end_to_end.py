@@ -1,0 +1,161 @@
+"""A request from its text to its rows, on real and generated files, against uproot."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+import sxdask as sx
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_selected_columns_equal_uproot_on_a_real_file(samples):
+    path = samples / "nano_dy.root"
+    found = sx.dataset(path, "Events").select("Muon_pt", "nMuon", "HLT_IsoMu24").compute()
+    wanted = uproot.open(path)["Events"].arrays(["Muon_pt", "nMuon", "HLT_IsoMu24"])
+    assert found.type == wanted.type
+    assert ak.array_equal(found, wanted)
+
+
+def test_a_selection_equals_uproot_and_awkward(nanoaod):
+    query = (
+        sx.dataset(nanoaod, "Events")
+        .where("(nMuon >= 2) & (MET_pt > 20)")
+        .where("any(Muon_pt > 25, axis=1)")
+        .select("event", "Muon_pt", leading="max(Muon_pt, axis=1)", twice="MET_pt * 2")
+    )
+    found = query.compute(scheduler="sync")
+    raw = uproot.open(nanoaod)["Events"].arrays(["event", "nMuon", "MET_pt", "Muon_pt"])
+    kept = raw[(raw.nMuon >= 2) & (raw.MET_pt > 20) & ak.any(raw.Muon_pt > 25, axis=1)]
+    assert len(kept) > 50
+    assert ak.array_equal(found.event, kept.event)
+    assert ak.array_equal(found.Muon_pt, kept.Muon_pt)
+    assert ak.array_equal(found.leading, ak.max(kept.Muon_pt, axis=1))
+    assert ak.array_equal(found.twice, kept.MET_pt * 2)
+    assert found.fields == ["event", "Muon_pt", "leading", "twice"]
+
+
+def test_several_files_come_back_in_dataset_order(nanoaod_files):
+    found = sx.dataset(nanoaod_files, "Events").select("event").compute()
+    parts = [uproot.open(path)["Events"]["event"].array() for path in nanoaod_files]
+    assert ak.array_equal(found.event, ak.concatenate(parts))
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads", "processes"])
+def test_every_scheduler_gives_the_same(nanoaod_files, scheduler):
+    query = sx.dataset(nanoaod_files, "Events").where("nJet > 2").select("Jet_pt")
+    found = query.compute(scheduler=scheduler)
+    assert ak.array_equal(found, query.compute(scheduler="sync"))
+
+
+def test_partitions_stream_in_order_and_hold_every_row_once(nanoaod_files):
+    query = sx.dataset(nanoaod_files, "Events").where("nJet > 2").select("event", "Jet_pt")
+    parts = list(query.stream(ordered=True))
+    assert [part.index for part in parts] == list(range(len(parts)))
+    assert {part.file for part in parts} == {str(path) for path in nanoaod_files}
+    whole = ak.concatenate([ak.from_arrow(part.table) for part in parts])
+    assert ak.array_equal(whole, query.compute())
+
+
+def test_partitions_in_completion_order_are_the_same_set(nanoaod_files):
+    query = sx.dataset(nanoaod_files, "Events").select("event")
+    rows = {part.index: part.table.num_rows for part in query.stream()}
+    assert rows == {part.index: part.table.num_rows for part in query.stream(ordered=True)}
+
+
+def test_closing_a_stream_early_is_clean(nanoaod_files):
+    stream = sx.dataset(nanoaod_files, "Events").select("event").stream()
+    next(stream)
+    stream.close()
+
+
+def test_free_code_on_the_collection_reads_only_what_it_touches(nanoaod):
+    lazy = sx.dataset(nanoaod, "Events").where("nMuon >= 2").dask()
+    import dask_awkward as dak
+
+    columns = dak.necessary_columns(lazy.Muon_pt + 1)
+    assert next(iter(columns.values())) == frozenset({"Muon_pt"})
+    found = (lazy.Muon_pt + 1).compute(scheduler="sync")
+    raw = uproot.open(nanoaod)["Events"].arrays(["Muon_pt", "nMuon"])
+    assert ak.array_equal(found, raw.Muon_pt[raw.nMuon >= 2] + 1)
+
+
+def test_the_collection_of_everything_equals_uproot(nanoaod):
+    lazy = sx.dataset(nanoaod, "Events").dask()
+    wanted = uproot.open(nanoaod)["Events"].arrays()
+    found = lazy.compute(scheduler="sync")
+    assert found.type == wanted.type
+    assert ak.array_equal(found[["event", "Jet_pt"]], wanted[["event", "Jet_pt"]])
+
+
+def test_a_selection_nothing_passes_keeps_the_type(nanoaod):
+    query = sx.dataset(nanoaod, "Events").where("MET_pt > 1e9").select("Muon_pt", "run")
+    found = query.compute()
+    assert len(found) == 0
+    assert str(found.type) == "0 * {Muon_pt: var * float32, run: uint32}"
+    assert [part.table.num_rows for part in query.stream()] == [0] * len(list(query.stream()))
+
+
+def test_a_wrong_branch_fails_before_any_work_with_a_suggestion(nanoaod_files):
+    with pytest.raises(sx.SxdaskError, match="MET_ptt") as caught:
+        sx.dataset(nanoaod_files, "Events").where("MET_ptt > 30")
+    assert caught.value.code == "SX101"
+    assert "'MET_pt'" in str(caught.value)
+
+
+def test_the_request_in_two_languages_is_one(nanoaod):
+    data = sx.dataset(nanoaod, "Events")
+    native = data.where("nMuon >= 2").select("MET_pt", "Muon_pt")
+    raw = data.request(
+        "uproot-raw",
+        {"treename": "Events", "cut": "nMuon >= 2", "expressions": ["MET_pt", "Muon_pt"]},
+    )
+    assert native.compute().to_list() == raw.compute()["Events" if raw.compute().fields == ["Events"] else ["MET_pt", "Muon_pt"]].to_list()
+
+
+def test_the_graph_holds_no_plan_and_stays_small(nanoaod, make_nanoaod):
+    wide = make_nanoaod(20_000, "wide.root", extra_branches=300, entries_per_cluster=4_000)
+    sizes = []
+    for path in (nanoaod, wide):
+        lazy = sx.dataset(path, "Events").where("nMuon >= 2").select("Muon_pt").dask()
+        graph = dict(lazy.__dask_graph__())
+        assert len(graph) == lazy.npartitions
+        blob = pickle.dumps(graph)
+        assert b"sxdask.plan" not in blob
+        sizes.append(len(blob))
+    assert abs(sizes[0] - sizes[1]) < 0.05 * sizes[0]
+
+
+def test_explain_counts_branches_and_bytes(nanoaod):
+    query = sx.dataset(nanoaod, "Events").where("MET_pt > 50").select("Muon_pt")
+    text = query.explain()
+    tree = uproot.open(nanoaod)["Events"]
+    assert "push_filter_into_scan" in text
+    for name in ("MET_pt", "Muon_pt"):
+        assert name in text
+        assert f"{tree[name].compressed_bytes:,}" in text.replace("_", ",")
+    assert "<script" not in query._repr_html_()
+
+
+def test_num_events_files_and_schema(nanoaod_files):
+    data = sx.dataset(nanoaod_files, "Events")
+    assert data.num_events == 10_000
+    assert data.files == tuple(str(path) for path in nanoaod_files)
+    assert str(data.schema["Muon_pt"].type) == "var * float32"
+    assert data.schema["Muon_pt"].list_depth == 1
+    assert np.dtype(str(data.schema["event"].type)) == np.uint64
+
+
+def write(path: Path, **trees: dict[str, np.ndarray]) -> Path:
+    with uproot.recreate(path) as file:
+        for name, arrays in trees.items():
+            file.mktree(name, {key: value.dtype for key, value in arrays.items()})
+            file[name].extend(arrays)
+    return path
