@@ -9,6 +9,7 @@ records) carries awkward's extension type, which other tools see through.
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -19,9 +20,10 @@ import pyarrow.parquet as pq
 from sxdask._version import __version__
 from sxdask.core.errors import RequestError
 from sxdask.core.registry import Registry
+from sxdask.deliver.part import FACTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 PREFIX = "sxdask:"
 """Namespace of our keys in schema and field metadata."""
@@ -30,8 +32,8 @@ ROW_GROUP_BYTES = 32 * 1024 * 1024
 """Decoded bytes of one Parquet row group: large enough to compress, small enough to skip."""
 
 
-class Encoder(Protocol):
-    """Turn one table into the bytes of one object.
+class Format(Protocol):
+    """Turn one table into the bytes of one object, and back.
 
     The same table gives the same bytes, so that a retried task writes what it
     wrote before.
@@ -43,13 +45,17 @@ class Encoder(Protocol):
         """Return the whole object."""
         ...
 
+    def decode(self, data: bytes) -> pa.Table:
+        """Return the table in an object; raises `pyarrow.ArrowInvalid` if it is none."""
+        ...
 
-FORMATS: Registry[type[Encoder]] = Registry(
+
+FORMATS: Registry[type[Format]] = Registry(
     kind="delivery format",
     group="sxdask.formats",
     builtin={
-        "arrow": "sxdask.deliver.encode:ArrowEncoder",
-        "parquet": "sxdask.deliver.encode:ParquetEncoder",
+        "arrow": "sxdask.deliver.encode:ArrowFormat",
+        "parquet": "sxdask.deliver.encode:ParquetFormat",
     },
 )
 
@@ -132,7 +138,22 @@ def metadata_of(table: pa.Table) -> dict[str, str]:
     }
 
 
-class ArrowEncoder:
+def join(tables: Sequence[pa.Table]) -> pa.Table:
+    """Join the partitions of one output; what is true of one of them alone leaves the metadata."""
+    return pa.concat_tables([_without_facts(table) for table in tables])
+
+
+def schema_to_text(schema: pa.Schema) -> str:
+    """Return `schema` as text for a JSON file."""
+    return b64encode(schema.serialize()).decode()
+
+
+def schema_from_text(text: str) -> pa.Schema:
+    """Return the schema that `schema_to_text` wrote."""
+    return pa.ipc.read_schema(pa.BufferReader(b64decode(text)))
+
+
+class ArrowFormat:
     """The Arrow IPC file format, random access, buffers compressed with LZ4 or ZSTD."""
 
     suffix: ClassVar[str] = ".arrow"
@@ -146,8 +167,12 @@ class ArrowEncoder:
         write_arrow(table, out, compression=self.compression)
         return out.getvalue()
 
+    def decode(self, data: bytes) -> pa.Table:
+        """Return the table in a file; nothing is copied."""
+        return pa.ipc.open_file(pa.BufferReader(data)).read_all()
 
-class ParquetEncoder:
+
+class ParquetFormat:
     """Parquet with ZSTD pages and row groups sized for reading."""
 
     suffix: ClassVar[str] = ".parquet"
@@ -160,6 +185,10 @@ class ParquetEncoder:
         out = pa.BufferOutputStream()
         write_parquet(table, out, compression=self.compression)
         return out.getvalue()
+
+    def decode(self, data: bytes) -> pa.Table:
+        """Return the table in a file."""
+        return pq.read_table(pa.BufferReader(data))
 
 
 def write_arrow(table: pa.Table, file: Any, *, compression: str | None = "lz4") -> None:
@@ -190,6 +219,14 @@ def write_parquet(table: pa.Table, file: Any, *, compression: str = "zstd") -> N
         raise RequestError(
             f"Parquet cannot hold this table: {error}", hint="use format='arrow'"
         ) from error
+
+
+def _without_facts(table: pa.Table) -> pa.Table:
+    own = {f"{PREFIX}{name}".encode() for name in FACTS}
+    metadata = table.schema.metadata or {}
+    return table.replace_schema_metadata(
+        {key: value for key, value in metadata.items() if key not in own}
+    )
 
 
 def _convert(array: ak.Array) -> pa.Table:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from sxdask.rootio.model import Piece
 
 
+FACTS = ("partition", "file", "tree", "entry_start", "entry_stop", "content_key")
+"""Keys of `Part.facts`: what metadata says of one partition."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One partition of a delivery.
@@ -47,14 +51,8 @@ class Part:
 
     def facts(self) -> dict[str, str]:
         """Return what the metadata of a table says of the partition."""
-        return {
-            "partition": str(self.index),
-            "file": self.file,
-            "tree": self.tree,
-            "entry_start": str(self.entry_start),
-            "entry_stop": str(self.entry_stop),
-            "content_key": self.content_key,
-        }
+        values = (self.index, self.file, self.tree, self.entry_start, self.entry_stop)
+        return dict(zip(FACTS, (*map(str, values), self.content_key), strict=True))
 
 
 def part_of(piece: Piece, *, fingerprint: str, format_name: str, output: str = "") -> Part:

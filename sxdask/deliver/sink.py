@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from sxdask.core.registry import Registry
-from sxdask.deliver.part import Part
+from sxdask.deliver.part import Part, content_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     import pyarrow as pa
 
-    from sxdask.deliver.manifest import Manifest
+    from sxdask.deliver.manifest import Failure, Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,23 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What is about to be delivered: which request, in which format, which partitions."""
+    """What is about to be delivered: which request, in which format, which partitions.
+
+    `schemas` has the Arrow schema of each output, as text, so that a delivery
+    without any partition still has its columns.
+    """
 
     fingerprint: str
     format: str
     parts: tuple[Part, ...]
     title: str = ""
+    schemas: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def content(self) -> frozenset[str]:
-        """The object names without suffix: equal for equal deliveries."""
-        return frozenset(part.stem for part in self.parts)
+    def key(self) -> str:
+        """A name for the whole: equal for equal deliveries, in every process."""
+        stems = sorted(part.stem for part in self.parts)
+        return content_key(self.fingerprint, self.format, *stems)
 
 
 class Sink(Protocol):
@@ -65,14 +71,23 @@ class Sink(Protocol):
     worker may die after writing and be retried elsewhere, and a worker that
     was thought dead may write late, so `write` of the same part must be safe
     to repeat: it stores under a name of this attempt alone and shows nothing.
-    The driver alone calls `commit` (with the manifest, which names one receipt
-    a part) or `abort`; after either the sink is done. A driver that dies calls
-    neither: what was written stays hidden, and `begin` of a later run of the
-    same delivery finds it by its receipts.
+    The driver alone calls `commit`, with one receipt a part, or `abort`; after
+    either the sink is done. A driver that dies calls neither: what was written
+    stays hidden, and `begin` of a later run of the same delivery accepts it
+    back by its receipts.
     """
 
-    def begin(self, delivery: Delivery) -> Manifest | None:
-        """Make ready for `delivery`; return its manifest if it is complete there already.
+    @property
+    def location(self) -> str:
+        """Where it delivers to, without credentials."""
+        ...
+
+    def begin(self, delivery: Delivery, receipts: Iterable[Receipt] = ()) -> list[Receipt]:
+        """Make ready for `delivery`; return receipts of the parts that need no more writing.
+
+        These are parts of an equal or smaller delivery that is published
+        there, and those of `receipts` (of an earlier run that was cut off)
+        whose bytes are still there.
 
         Raises
         ------
@@ -85,12 +100,8 @@ class Sink(Protocol):
         """Store `table` as `part`, hidden."""
         ...
 
-    def holds(self, receipts: Iterable[Receipt]) -> list[Receipt]:
-        """Return those of an earlier run's `receipts` whose bytes are still there."""
-        ...
-
-    def commit(self, manifest: Manifest) -> Manifest:
-        """Make everything in `manifest` visible, the manifest last, and return it as stored.
+    def commit(self, receipts: Iterable[Receipt], failed: Iterable[Failure] = ()) -> Manifest:
+        """Make the parts visible, the manifest last, and return the manifest.
 
         Raises
         ------
@@ -100,7 +111,7 @@ class Sink(Protocol):
         ...
 
     def abort(self) -> None:
-        """Remove everything this delivery wrote. May be repeated, or called after `commit`."""
+        """Remove what this delivery wrote and did not commit. May be repeated."""
         ...
 
 

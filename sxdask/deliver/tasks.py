@@ -6,19 +6,20 @@ protocol alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sxdask.core.events import Event, PartitionDone, PartitionFailed, ReadReport
-from sxdask.deliver.encode import to_table
+from sxdask.deliver.encode import schema_to_text, to_table
 from sxdask.deliver.part import Part, part_of, public_url
-from sxdask.deliver.sink import Receipt, Sink
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import awkward as ak
     import pyarrow as pa
 
+    from sxdask.deliver.sink import Receipt, Sink
     from sxdask.deliver.stream import Outcome
     from sxdask.rootio.model import ColumnZones, Piece
 
@@ -49,6 +50,10 @@ class Reader(Protocol):
         """Return the rows of `piece` that pass, with the outputs."""
         ...
 
+    def mock_empty(self) -> ak.Array:
+        """Return what a piece without rows would give: no rows, all columns."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Labels:
@@ -70,13 +75,20 @@ class Labels:
             piece, fingerprint=self.fingerprint, format_name=self.format, output=self.output
         )
 
+    def schema(self, reader: Reader) -> str:
+        """Return the schema that all tables of this output have, as text."""
+        known = {**self._request(), **self.metadata}
+        table = to_table(reader.mock_empty(), metadata=known, units=self.units)
+        return schema_to_text(table.schema)
+
     def table(self, array: ak.Array, part: Part) -> pa.Table:
         """Return `array` as the table of `part`."""
+        known = {**self._request(), **self.metadata, **part.facts()}
+        return to_table(array, metadata=known, units=self.units)
+
+    def _request(self) -> dict[str, str]:
         own = {"fingerprint": self.fingerprint, "output": self.output}
-        known = {key: value for key, value in own.items() if value}
-        return to_table(
-            array, metadata={**known, **self.metadata, **part.facts()}, units=self.units
-        )
+        return {key: value for key, value in own.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,5 +180,5 @@ def partition_event(piece: Piece, outcome: Outcome[Any], *, last_of_file: bool =
     file = public_url(piece.url)
     if outcome.error is not None:
         return PartitionFailed(piece.index, file, outcome.error.code, outcome.error.problem)
-    value = outcome.value
+    value: Any = outcome.value
     return PartitionDone(piece.index, file, value.rows, value.report, last_of_file)

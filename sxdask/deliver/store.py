@@ -1,0 +1,273 @@
+"""The few operations that a file sink and a manifest need of a storage.
+
+Two kinds: the local file system, with atomic renames, and any fsspec file
+system. Names are relative to the root, with ``/`` between folders.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sxdask.core.errors import AccessDeniedError, DeliveryError, MissingExtraError, RequestError
+from sxdask.deliver.part import public_url
+
+if TYPE_CHECKING:
+    from collections.abc import (
+        Iterator,
+        Mapping,
+    )
+
+
+class Store(Protocol):
+    """A folder somewhere. Picklable; operations raise `DeliveryError` or `AccessDeniedError`."""
+
+    @property
+    def location(self) -> str:
+        """Where it is, without credentials."""
+        ...
+
+    def full(self, name: str) -> str:
+        """Return the path or URL of `name`, without credentials."""
+        ...
+
+    def write(self, name: str, data: bytes | pa.Buffer) -> None:
+        """Write a whole object; its folder is made where there are folders."""
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """Return the object, or None if there is none."""
+        ...
+
+    def size(self, name: str) -> int | None:
+        """Return the object's bytes, or None if there is none."""
+        ...
+
+    def move(self, source: str, target: str) -> None:
+        """Give an object another name; `target` is replaced as a whole."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove an object; it may be gone already."""
+        ...
+
+    def remove_folder(self, name: str, *, only_empty: bool = False) -> None:
+        """Remove a folder and what is in it; it may be gone already."""
+        ...
+
+
+def open_store(url: str, storage_options: Mapping[str, Any] | None = None) -> Store:
+    """Return the store at `url`: a local path, a ``file://`` URL or any fsspec URL.
+
+    Raises
+    ------
+    RequestError
+        If no file system knows the URL's scheme.
+    MissingExtraError
+        If the scheme needs a package that is not installed.
+    """
+    if "://" not in url:
+        return LocalStore(Path(url).expanduser().absolute())
+    if url.startswith(("file://", "local://")):
+        return LocalStore(Path(url.partition("://")[2]).absolute())
+    store = RemoteStore(url.rstrip("/"), dict(storage_options or {}))
+    try:
+        _ = store.connection
+    except ImportError as error:
+        raise MissingExtraError(
+            f"writing to {public_url(url)!r} needs a package: {error}",
+            hint="install the package that the message names",
+        ) from error
+    except ValueError as error:
+        raise RequestError(
+            f"cannot write to {public_url(url)!r}: {error}",
+            hint="use a directory or a URL such as s3://bucket/prefix",
+        ) from error
+    return store
+
+
+@contextmanager
+def _faults(location: str) -> Iterator[None]:
+    """Turn what file systems raise into one of two errors that say where."""
+    try:
+        yield
+    except PermissionError as error:
+        raise AccessDeniedError(
+            f"{location!r} may not be written or read",
+            hint="check its owner and permissions, or the credentials in use",
+            file=location,
+        ) from error
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        raise DeliveryError(
+            f"{location!r}: {error.strerror or error}",
+            hint="free some space, or deliver elsewhere" if full else None,
+            file=location,
+        ) from error
+
+
+class LocalStore:
+    """A directory of this machine. Renames are atomic, so no reader sees half an object."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def location(self) -> str:
+        """The directory."""
+        return str(self.root)
+
+    def full(self, name: str) -> str:
+        """Return the path of `name`."""
+        return str(self.root / name)
+
+    def write(self, name: str, data: bytes | pa.Buffer) -> None:
+        """Write a new file; on failure nothing is left of it."""
+        path = self.root / name
+        with _faults(str(path)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with path.open("wb") as file:
+                    file.write(data)
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
+
+    def read(self, name: str) -> bytes | None:
+        """Return the file's bytes."""
+        with _faults(self.full(name)):
+            try:
+                return (self.root / name).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def size(self, name: str) -> int | None:
+        """Return the file's size."""
+        with _faults(self.full(name)):
+            try:
+                return (self.root / name).stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def move(self, source: str, target: str) -> None:
+        """Rename atomically."""
+        path = self.root / target
+        with _faults(str(path)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self.root / source, path)  # noqa: PTH105 - the name of the promise
+
+    def remove(self, name: str) -> None:
+        """Remove the file."""
+        with _faults(self.full(name)):
+            (self.root / name).unlink(missing_ok=True)
+
+    def remove_folder(self, name: str, *, only_empty: bool = False) -> None:
+        """Remove the directory."""
+        path = self.root / name
+        with _faults(str(path)):
+            if not only_empty:
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(path)
+                return
+            with suppress(OSError):  # not empty, not there: then it stays as it is
+                path.rmdir()
+
+
+class RemoteStore:
+    """A prefix of any fsspec file system.
+
+    An object appears whole or not at all where the file system uploads
+    objects as a whole, as object stores do. There is no rename on most of
+    them: `move` is a copy on the server and a removal. `storage_options`
+    travel with tasks; credentials belong in the environment.
+    """
+
+    def __init__(self, url: str, storage_options: dict[str, Any]) -> None:
+        self.url = url
+        self.storage_options = storage_options
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self.url, "storage_options": self.storage_options}
+
+    @cached_property
+    def connection(self) -> tuple[Any, str]:
+        """The file system and the root's path in it."""
+        import fsspec
+
+        filesystem, root = fsspec.core.url_to_fs(self.url, **self.storage_options)
+        return filesystem, str(root).rstrip("/")
+
+    @property
+    def location(self) -> str:
+        """The URL without credentials."""
+        return public_url(self.url)
+
+    def full(self, name: str) -> str:
+        """Return the URL of `name`."""
+        return f"{self.location}/{name}"
+
+    def write(self, name: str, data: bytes | pa.Buffer) -> None:
+        """Upload an object."""
+        filesystem, root = self.connection
+        path = f"{root}/{name}"
+        with _faults(self.full(name)):
+            try:
+                filesystem.pipe_file(path, bytes(data))
+            except FileNotFoundError:  # a file system with real folders
+                filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+                filesystem.pipe_file(path, bytes(data))
+
+    def read(self, name: str) -> bytes | None:
+        """Download an object."""
+        filesystem, root = self.connection
+        with _faults(self.full(name)):
+            try:
+                return bytes(filesystem.cat_file(f"{root}/{name}"))
+            except FileNotFoundError:
+                return None
+
+    def size(self, name: str) -> int | None:
+        """Ask for an object's size; never from a cached listing."""
+        filesystem, root = self.connection
+        filesystem.invalidate_cache()
+        with _faults(self.full(name)):
+            try:
+                return int(filesystem.info(f"{root}/{name}")["size"])
+            except FileNotFoundError:
+                return None
+
+    def move(self, source: str, target: str) -> None:
+        """Copy on the server, then remove."""
+        filesystem, root = self.connection
+        with _faults(self.full(target)):
+            try:
+                filesystem.cp_file(f"{root}/{source}", f"{root}/{target}")
+            except FileNotFoundError:
+                if not filesystem.exists(f"{root}/{source}"):
+                    raise
+                filesystem.makedirs(f"{root}/{target}".rpartition("/")[0], exist_ok=True)
+                filesystem.cp_file(f"{root}/{source}", f"{root}/{target}")
+            filesystem.rm_file(f"{root}/{source}")
+
+    def remove(self, name: str) -> None:
+        """Remove an object."""
+        filesystem, root = self.connection
+        with _faults(self.full(name)), suppress(FileNotFoundError):
+            filesystem.rm_file(f"{root}/{name}")
+
+    def remove_folder(self, name: str, *, only_empty: bool = False) -> None:
+        """Remove everything below a prefix."""
+        filesystem, root = self.connection
+        path = f"{root}/{name}".rstrip("/")
+        with _faults(self.full(name)), suppress(FileNotFoundError):
+            filesystem.invalidate_cache()
+            if only_empty:
+                with suppress(OSError, NotImplementedError):
+                    filesystem.rmdir(path)
+            elif filesystem.exists(path):
+                filesystem.rm(path, recursive=True)
