@@ -18,10 +18,9 @@ from sxdask.core.errors import AccessDeniedError, DeliveryError, MissingExtraErr
 from sxdask.deliver.part import public_url
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        Iterator,
-        Mapping,
-    )
+    from collections.abc import Iterator, Mapping
+
+    import pyarrow as pa
 
 
 class Store(Protocol):
