@@ -6,7 +6,7 @@ fill it and nothing here imports that stage.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from sxdask.plan.expr import Column, Expr
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BranchRow",
     "PhysicalSummary",
+    "explain_html",
     "explain_text",
     "expression_text",
     "format_bytes",
@@ -144,11 +145,7 @@ def format_bytes(num_bytes: int) -> str:
 
 
 def explain_text(
-    plan: Plan,
-    derivation: Sequence[Step] = (),
-    physical: Sequence[PhysicalSummary] = (),
-    *,
-    optimized: Plan | None = None,
+    plan: Plan, derivation: Sequence[Step] = (), physical: PhysicalSummary | None = None
 ) -> str:
     """Return the whole explanation as text.
 
@@ -157,18 +154,39 @@ def explain_text(
     plan
         The logical plan, as the frontend gave it.
     derivation
-        The rewrites that fired, in order.
+        The rewrites that fired on it, in order.
     physical
-        One summary for each output table, where files were looked at.
-    optimized
-        The plan after the rewrites.
+        What is read, where files were looked at.
     """
     sections = [("logical plan", show(plan))]
-    if optimized is not None:
-        fired = "\n".join(fired_rules(derivation)) or "(none)"
-        sections += [("rewrites", fired), ("optimised plan", show(optimized))]
-    sections += [(physical_title(item), _physical(item)) for item in physical]
+    if derivation:
+        sections.append(("rewrites", "\n".join(fired_rules(derivation))))
+        sections.append(("optimised plan", show(derived(plan, derivation))))
+    if physical is not None:
+        sections.append((physical_title(physical), _physical(physical)))
     return "\n\n".join(f"{title}\n{_indent(body)}" for title, body in sections)
+
+
+def explain_html(
+    plan: Plan, derivation: Sequence[Step] = (), physical: PhysicalSummary | None = None
+) -> str:
+    """Return the explanation as HTML for a notebook; arguments as for `explain_text`."""
+    from sxdask.plan.explain_html import render
+
+    return render(plan, derivation, physical)
+
+
+def derived(plan: Plan, derivation: Sequence[Step]) -> Plan:
+    """Return the plan that `derivation` leads to from `plan`."""
+    if len(plan.outputs) == 1 and derivation:
+        (output,) = plan.outputs
+        return replace(plan, outputs=(replace(output, root=derivation[-1].after),))
+    last = {step.table: step.after for step in derivation}
+    outputs = tuple(
+        replace(output, root=last.get(table, output.root))
+        for table, output in enumerate(plan.outputs)
+    )
+    return replace(plan, outputs=outputs)
 
 
 def fired_rules(derivation: Sequence[Step]) -> list[str]:
@@ -195,22 +213,16 @@ def physical_title(summary: PhysicalSummary) -> str:
 def physical_facts(summary: PhysicalSummary) -> list[tuple[str, str]]:
     """Return the numbers of one table as pairs of name and value, for any display."""
     share = summary.bytes_to_read / summary.bytes_in_files if summary.bytes_in_files else 0.0
-    total = summary.partitions_kept + summary.partitions_pruned
+    to_read, in_files = format_bytes(summary.bytes_to_read), format_bytes(summary.bytes_in_files)
     facts = [
         ("tree", summary.tree),
         ("files", f"{summary.num_files:,}"),
         ("entries", f"{summary.num_entries:,}"),
         ("partitions", f"{summary.partitions_kept:,} kept, {summary.partitions_pruned:,} pruned"),
-        (
-            "bytes to read",
-            f"{format_bytes(summary.bytes_to_read)} of {format_bytes(summary.bytes_in_files)}"
-            f" ({share:.1%})",
-        ),
+        ("bytes to read", f"{to_read} of {in_files} ({share:.1%})"),
     ]
     if summary.zone_tests:
         facts.append(("zone tests", "; ".join(summary.zone_tests)))
-    if total == 0:
-        facts[3] = ("partitions", "none")
     return facts
 
 

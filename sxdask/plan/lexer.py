@@ -112,10 +112,11 @@ class _Scan:
             position = match.end()
             previous = kind
             if kind == "blank":
-                token = " " * len(token)
-            elif kind == "string" and not token.isascii():
-                token = "'" + "x" * (len(token) - 2) + "'"
-            parts.append(token)
+                parts.append(" " * len(token))
+            elif token.isascii():
+                parts.append(token)
+            else:  # only between quotes; what stands there is taken from the source
+                parts.append(f"'{'x' * (len(token) - 2)}'")
         raise RequestTooLargeError(
             f"the expression has more than {MAX_TOKENS} words and signs",
             hint="split it into several conditions or columns",
@@ -136,9 +137,8 @@ class _Scan:
             )
         if kind == "string" and previous == "string":
             raise self._source.syntax_error(position, "two texts side by side")
-        if (kind == "number" and len(token) > _MAX_DIGITS) or (
-            len(token) > _MAX_NAME and (kind != "blank")
-        ):
+        most = _MAX_DIGITS if kind == "number" else _MAX_NAME
+        if kind != "blank" and len(token) > most:
             raise self._source.syntax_error(position, f"{kind} of {len(token)} characters")
         if token in {"&", "|"} and after == token:
             raise self._source.syntax_error(
@@ -146,7 +146,7 @@ class _Scan:
                 f"{token}{token} is not part of the language",
                 hint=f"use {token} between parentheses: (a > 1) {token} (b < 2)",
             )
-        if token == "!":
+        if kind == "operator" and token.startswith("!") and len(token) == 1:
             raise self._source.syntax_error(
                 position, "! is not part of the language", hint="use ~ for logical not: ~(a > 1)"
             )

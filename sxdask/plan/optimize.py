@@ -43,11 +43,16 @@ _MAX_STEPS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One rule that fired on the output table `output`, and the plan node it led to."""
+    """One rule that fired, and the plan node it led to.
+
+    `output` is the name of the output table, `table` its position in the plan
+    (two tables may have one name).
+    """
 
     rule: str
     output: str
     after: Node
+    table: int = 0
 
 
 def optimize(
@@ -77,10 +82,10 @@ def optimize(
     known = schemas or {}
     outputs: list[Output] = []
     steps: list[Step] = []
-    for output in plan.outputs:
+    for table, output in enumerate(plan.outputs):
         root, fired = _optimize_root(name_columns(output.root, known), output.name, known, rules)
         outputs.append(replace(output, root=root))
-        steps.extend(fired)
+        steps.extend(replace(step, table=table) for step in fired)
     return replace(plan, outputs=tuple(outputs)), tuple(steps)
 
 

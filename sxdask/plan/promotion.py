@@ -75,7 +75,7 @@ def promote_dtypes(first: str, second: str) -> str:
     (low, low_size), (high, high_size) = sorted(
         (_SIZES[first], _SIZES[second]), key=lambda item: (_RANK[item[0]], item[1])
     )
-    if low == high or low == "b":
+    if low in {high, "b"}:
         return _name(high, max(low_size, high_size) if low == high else high_size)
     if high == "i":  # an unsigned and a signed integer
         size = high_size if high_size > low_size else 2 * low_size

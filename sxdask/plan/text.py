@@ -56,7 +56,7 @@ def expression_text(expr: Expr) -> str:
     return _write(expr)[0]
 
 
-def _write(expr: Expr) -> tuple[str, int]:  # noqa: C901  one line for each kind of node
+def _write(expr: Expr) -> tuple[str, int]:  # noqa: C901, PLR0911  one case a node
     """Return the text and how tight its outermost operator binds."""
     match expr:
         case Column(name):
