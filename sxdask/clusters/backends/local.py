@@ -1,0 +1,86 @@
+"""Workers on this machine, reachable from this machine only."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from distributed import Client, LocalCluster
+
+from sxdask.clusters.backend import ClusterBackend
+from sxdask.core.errors import SystemFaultError
+
+
+class LocalBackend(ClusterBackend):
+    """A scheduler and workers on the loopback interface.
+
+    Parameters
+    ----------
+    workers, threads_per_worker
+        By default what Dask finds best for the cores of this machine.
+    memory_limit
+        Of each worker: bytes, text such as ``"2GiB"``, or ``"auto"`` for a fair
+        share. It is watched in worker processes; threads share this process.
+    processes
+        Whether workers are processes of their own. Threads start faster and
+        share memory, but all of them wait while one holds Python's lock.
+    dashboard
+        Whether to serve Dask's dashboard, on a port that is free.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        threads_per_worker: int | None = None,
+        memory_limit: str | int = "auto",
+        processes: bool = True,
+        dashboard: bool = False,
+    ) -> None:
+        self.workers = workers
+        self.threads_per_worker = threads_per_worker
+        self.memory_limit = memory_limit
+        self.processes = processes
+        self.dashboard = dashboard
+        self._client: Any = None
+        self._open = ExitStack()
+
+    def start(self) -> Any:
+        """Start scheduler and workers; return a client that is the active one."""
+        if self._client is not None:
+            return self._client
+        with ExitStack() as stack:
+            # Workers spill here; a worker that is killed cannot clean up after itself.
+            folder = stack.enter_context(
+                TemporaryDirectory(prefix="sxdask-", ignore_cleanup_errors=True)
+            )
+            try:
+                cluster = stack.enter_context(self._cluster(folder))
+                client = stack.enter_context(Client(cluster))
+            except (OSError, RuntimeError, TimeoutError) as error:
+                raise SystemFaultError(
+                    f"no local cluster: {error}",
+                    hint="run with scheduler='threads', which needs none",
+                ) from error
+            self._open = stack.pop_all()
+        self._client = client
+        return client
+
+    def close(self) -> None:
+        """Stop client, workers and scheduler, and remove the scratch directory."""
+        self._client = None
+        self._open.close()
+
+    def _cluster(self, folder: str) -> Any:
+        return LocalCluster(
+            n_workers=self.workers,
+            threads_per_worker=self.threads_per_worker,
+            memory_limit=self.memory_limit,
+            processes=self.processes,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0" if self.dashboard else None,
+            local_directory=folder,
+            silence_logs=logging.CRITICAL,
+        )
