@@ -1,0 +1,333 @@
+"""The file index: what a worker must know of one tree in one file, without its TTree.
+
+On disk it is one Arrow IPC file with a single row whose columns are lists: they
+are mapped into memory and used where they lie, so that opening an index makes
+no object per branch. Branches that share their basket edges (most do) share one
+list of entry starts.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from sxdask.rootio.layout import TreeLayout, layout_from_json
+from sxdask.rootio.model import ColumnBaskets, ColumnZones, FileStamp, Int64Array, Piece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    Int32Array = npt.NDArray[np.int32]
+
+FORMAT_VERSION = 1
+_META = b"sxdask.index"
+
+# ROOT's Compression.h: code = 100 * algorithm + level.
+_ALGORITHMS = {1: "ZLIB", 2: "LZMA", 3: "old", 4: "LZ4", 5: "ZSTD"}
+
+
+class ZoneSource(Protocol):
+    """Where the learned statistics of a file are kept; read when first asked for."""
+
+    def load(self) -> Mapping[str, ColumnZones]:
+        """Return what is known, by column."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BranchTable:
+    """Baskets and sizes of all branches, in the order of `TreeLayout.names`.
+
+    Branch i has the baskets ``baskets_at[i]:baskets_at[i + 1]`` of `seek` and
+    `num_bytes`, and the entry starts number ``starts_of[i]``: those in
+    ``starts[starts_at[s]:starts_at[s + 1]]``, one more than baskets.
+    `compressed` and `uncompressed` are totals in bytes, `compression` ROOT's code.
+    """
+
+    seek: Int64Array
+    num_bytes: Int32Array
+    baskets_at: Int32Array
+    starts: Int64Array
+    starts_at: Int32Array
+    starts_of: Int32Array
+    compressed: Int64Array
+    uncompressed: Int64Array
+    compression: Int32Array
+
+
+_TABLE = tuple(BranchTable.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class FileIndex:
+    """The index of one tree in one file.
+
+    `cluster_starts` are the entries where reading can begin without touching
+    a neighbour's baskets, with `num_entries` at the end (``[0]`` for an empty
+    tree). `compression` names the file's default algorithm and level.
+    `index_bytes` is the size of the index itself, `build_seconds` what it cost.
+    """
+
+    url: str
+    tree: str
+    kind: Literal["ttree", "rntuple"]
+    stamp: FileStamp
+    num_entries: int
+    cluster_starts: Int64Array
+    layout: TreeLayout
+    table: BranchTable = field(repr=False)
+    compression: tuple[str, int]
+    build_seconds: float
+    index_bytes: int
+    zone_source: ZoneSource | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def total_bytes(self) -> int:
+        """Compressed bytes of all branches together."""
+        return int(self.table.compressed.sum())
+
+    def compressed_bytes(self, names: Iterable[str]) -> Int64Array:
+        """Return the compressed size of each named column, shape ``(n_names,)``."""
+        positions = self.layout.positions
+        return self.table.compressed[[positions[name] for name in names]]
+
+    def uncompressed_bytes(self, names: Iterable[str]) -> Int64Array:
+        """Return the size of each named column before compression, shape ``(n_names,)``."""
+        positions = self.layout.positions
+        return self.table.uncompressed[[positions[name] for name in names]]
+
+    def compression_of(self, name: str) -> tuple[str, int]:
+        """Return algorithm and level of a column, such as ``("ZSTD", 5)``."""
+        return compression_name(int(self.table.compression[self.layout.positions[name]]))
+
+    def num_baskets(self, name: str) -> int:
+        """Return how many baskets the index has of a column (none for an RNTuple)."""
+        position = self.layout.positions[name]
+        at = self.table.baskets_at
+        return int(at[position + 1] - at[position])
+
+    def column(self, name: str) -> ColumnBaskets:
+        """Return where all baskets of a column lie (empty for an RNTuple)."""
+        table, position = self.table, self.layout.positions[name]
+        begin, end = table.baskets_at[position : position + 2].tolist()
+        return ColumnBaskets(
+            seek=table.seek[begin:end].copy(),
+            num_bytes=table.num_bytes[begin:end].astype(np.int64),
+            entry_starts=self._entry_starts(int(table.starts_of[position])).copy(),
+        )
+
+    def zones(self, name: str) -> ColumnZones | None:
+        """Return the statistics of a column, aligned with `column`; None if nothing is known."""
+        return self.zone_source.load().get(name) if self.zone_source is not None else None
+
+    def piece(
+        self,
+        index: int,
+        entry_start: int,
+        entry_stop: int,
+        names: Sequence[str],
+        zone_names: Sequence[str] = (),
+        layout: int = 0,
+    ) -> Piece:
+        """Return an entry range as a task takes it, with the index rows that `names` need.
+
+        Parameters
+        ----------
+        index
+            The number of the partition.
+        entry_start, entry_stop
+            The half-open entry range.
+        names
+            Columns that the task may read; those that uproot reads have no rows.
+        zone_names
+            Columns whose statistics go along, where there are any.
+        layout
+            The position of this file's column layouts in the reader.
+        """
+        table, positions, columns = self.table, self.layout.positions, self.layout.columns
+        baskets_at, starts_of = table.baskets_at, table.starts_of
+        shared: dict[int, tuple[int, int, Int64Array]] = {}
+        baskets: dict[str, ColumnBaskets] = {}
+        for name in names:
+            if columns[name].kind == "uproot":
+                continue
+            position = positions[name]
+            number = starts_of.item(position)
+            span = shared.get(number)
+            if span is None:
+                span = shared[number] = self._overlap(number, entry_start, entry_stop)
+            first, last, starts = span
+            offset = baskets_at.item(position)
+            baskets[name] = ColumnBaskets(
+                table.seek[offset + first : offset + last].copy(),
+                table.num_bytes[offset + first : offset + last].astype(np.int64),
+                starts,
+            )
+        return Piece(
+            index=index,
+            url=self.url,
+            tree=self.tree,
+            kind=self.kind,
+            stamp=self.stamp,
+            entry_start=entry_start,
+            entry_stop=entry_stop,
+            cluster_starts=self._clusters(entry_start, entry_stop),
+            baskets=baskets,
+            zones=self._piece_zones(zone_names, entry_start, entry_stop) if zone_names else {},
+            layout=layout,
+        )
+
+    def _entry_starts(self, number: int) -> Int64Array:
+        begin, end = self.table.starts_at[number : number + 2].tolist()
+        return self.table.starts[begin:end]
+
+    def _overlap(self, number: int, start: int, stop: int) -> tuple[int, int, Int64Array]:
+        """Return first and last (exclusive) basket that overlap the range, and their edges."""
+        starts = self._entry_starts(number)
+        if start >= stop or len(starts) < 2:
+            return 0, 0, starts[:1].copy()
+        first = int(starts.searchsorted(start, side="right")) - 1
+        last = int(starts.searchsorted(stop, side="left"))
+        return first, last, starts[first : last + 1].copy()
+
+    def _clusters(self, start: int, stop: int) -> Int64Array:
+        edges = self.cluster_starts
+        first = int(edges.searchsorted(start, side="left"))
+        last = int(edges.searchsorted(stop, side="right"))
+        inside = edges[first:last]
+        if len(inside) and inside[0] == start and inside[-1] == stop:
+            return inside.copy()
+        return np.unique(np.concatenate(([start], inside, [stop])).astype(np.int64))
+
+    def _piece_zones(self, names: Sequence[str], start: int, stop: int) -> dict[str, ColumnZones]:
+        known = self.zone_source.load() if self.zone_source is not None else {}
+        found: dict[str, ColumnZones] = {}
+        for name in names:
+            zones = known.get(name)
+            if zones is None or self.layout.columns[name].kind == "uproot":
+                continue
+            number = int(self.table.starts_of[self.layout.positions[name]])
+            first, last, _ = self._overlap(number, start, stop)
+            found[name] = slice_zones(zones, first, last)
+        return found
+
+
+def slice_zones(zones: ColumnZones, first: int, last: int) -> ColumnZones:
+    """Return copies of the statistics of the baskets ``first:last``."""
+    low, high = zones.count_low, zones.count_high
+    return ColumnZones(
+        known=zones.known[first:last].copy(),
+        low=zones.low[first:last].copy(),
+        high=zones.high[first:last].copy(),
+        count_low=None if low is None else low[first:last].copy(),
+        count_high=None if high is None else high[first:last].copy(),
+    )
+
+
+def compression_name(code: int) -> tuple[str, int]:
+    """Return algorithm and level of ROOT's compression code.
+
+    Examples
+    --------
+    >>> compression_name(505)
+    ('ZSTD', 5)
+    >>> compression_name(0)
+    ('none', 0)
+    """
+    algorithm, level = divmod(code, 100)
+    if level == 0:
+        return "none", 0
+    return _ALGORITHMS.get(algorithm, "ZLIB"), level  # 0 is ROOT's "the default": ZLIB
+
+
+def index_to_bytes(index: FileIndex) -> bytes:
+    """Return the index as an Arrow IPC file."""
+    columns = {"cluster_starts": index.cluster_starts}
+    columns |= {name: getattr(index.table, name) for name in _TABLE}
+    arrays = [_one_row(np.ascontiguousarray(values)) for values in columns.values()]
+    arrays.append(pa.array([zlib.compress(index.layout.to_json().encode())], pa.binary()))
+    meta = {
+        "version": FORMAT_VERSION,
+        "url": index.url,
+        "tree": index.tree,
+        "kind": index.kind,
+        "stamp": [index.stamp.size, index.stamp.mark, index.stamp.uuid],
+        "num_entries": index.num_entries,
+        "layout": index.layout.digest,
+        "compression": index.compression,
+        "build_seconds": index.build_seconds,
+    }
+    batch = pa.RecordBatch.from_arrays(arrays, names=[*columns, "layout"])
+    batch = batch.replace_schema_metadata({_META: json.dumps(meta)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _one_row(values: npt.NDArray[Any]) -> Any:
+    return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), pa.array(values))
+
+
+def open_index(path: Path | str, zone_source: ZoneSource | None = None) -> FileIndex:
+    """Map the index file at `path` into memory.
+
+    No file descriptor stays open, so that tens of thousands can be held.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it is not an index of this version.
+    """
+    with pa.memory_map(str(path)) as file:
+        return _decode(file, file.size(), zone_source)
+
+
+def index_from_bytes(data: bytes, zone_source: ZoneSource | None = None) -> FileIndex:
+    """Return the index that `index_to_bytes` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are not an index of this version.
+    """
+    return _decode(pa.py_buffer(data), len(data), zone_source)
+
+
+def _decode(source: Any, size: int, zone_source: ZoneSource | None) -> FileIndex:
+    # pyarrow.ArrowInvalid, for a file cut short, is a ValueError.
+    with pa.ipc.open_file(source) as reader:
+        meta = json.loads((reader.schema.metadata or {}).get(_META, b"{}"))
+        if meta.get("version") != FORMAT_VERSION:
+            raise ValueError(f"not an index of version {FORMAT_VERSION}")
+        batch = reader.get_batch(0)
+    columns = [item.values.to_numpy() for item in batch.columns[:-1]]
+    table = BranchTable(*columns[1:])
+    packed = batch.columns[-1]
+    layout = layout_from_json(meta["layout"], lambda: zlib.decompress(packed[0].as_py()).decode())
+    if len(table.compressed) != len(layout.names) or len(columns[0]) == 0:
+        raise ValueError("the index does not fit its layout")
+    algorithm, level = meta["compression"]
+    return FileIndex(
+        url=meta["url"],
+        tree=meta["tree"],
+        kind=meta["kind"],
+        stamp=FileStamp(*meta["stamp"]),
+        num_entries=meta["num_entries"],
+        cluster_starts=columns[0],
+        layout=layout,
+        table=table,
+        compression=(algorithm, level),
+        build_seconds=meta["build_seconds"],
+        index_bytes=size,
+        zone_source=zone_source,
+    )
