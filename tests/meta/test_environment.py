@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
-from importlib.metadata import requires
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import yaml
@@ -12,7 +14,14 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 # PyPI name -> conda-forge name, where they differ.
-CONDA_NAMES = {"dask": "dask-core", "matplotlib": "matplotlib-base", "types-PyYAML": "types-pyyaml"}
+CONDA_NAMES = {
+    "dask": "dask-core",
+    "matplotlib": "matplotlib-base",
+    "types-PyYAML": "types-pyyaml",
+    "xxhash": "python-xxhash",
+}
+# Imported only where it is already running.
+AMBIENT = {"ipython"}
 # Wanted in conda and not by pyproject.toml: pip installs sxdask itself.
 CONDA_ONLY = {"pip"}
 
@@ -64,6 +73,33 @@ def test_dask_is_capped_as_dask_awkward_wants_it() -> None:
     ours = from_pyproject()
     assert upper_bound(ours["dask-core"]) == upper_bound(theirs["dask"])
     assert ours["distributed"] == ours["dask-core"]
+
+
+def test_everything_that_is_imported_is_declared() -> None:
+    """A package that only comes along with another one is gone when that one drops it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {split(item)[0].lower() for group in groups for item in group}
+    owners = packages_distributions()
+    imported = {
+        name.partition(".")[0]
+        for path in (ROOT / "sxdask").rglob("*.py")
+        for name in imported_names(path)
+    }
+    for module in sorted(imported - sys.stdlib_module_names - {"sxdask"}):
+        names = {name.lower() for name in owners.get(module, [module])}
+        assert names & (declared | AMBIENT), f"{module} is imported and not declared"
+
+
+def imported_names(path: Path) -> set[str]:
+    """Return the names of the modules that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {item.name for item in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
 
 
 def test_the_makefile_asks_for_extras_that_exist() -> None:
