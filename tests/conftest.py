@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,6 @@ from tests.servers import RangeServer, serve_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 
@@ -36,6 +36,14 @@ settings.register_profile(
     suppress_health_check=_SLOW_IS_FINE,
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if IN_CI else "dev"))
+
+
+GOLDEN_DIR = Path(__file__).parents[1] / "graphs" / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch that writes goldens anew."""
+    parser.addoption("--update-golden", action="store_true", help="write graphs/golden/*.txt anew")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -86,6 +94,27 @@ def nanoaod_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
     folder = tmp_path_factory.mktemp("nanoaod_files")
     return write_nanoaod_files(folder, 10_000, 4, entries_per_cluster=1_000)
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Return a function that compares a text with ``graphs/golden/<name>.txt``.
+
+    With ``--update-golden`` it writes the file instead; review the change then.
+    """
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN_DIR / f"{name}.txt"
+        text = text.rstrip("\n") + "\n"
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            return
+        if not path.exists():
+            pytest.fail(f"there is no {path.name}; write it with --update-golden and review it")
+        assert text == path.read_text(encoding="utf-8")
+
+    return compare
 
 
 @pytest.fixture
