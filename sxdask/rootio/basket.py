@@ -9,15 +9,12 @@ lists of variable length the offsets of the entries. Sources:
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sxdask.rootio.compression import decompress
-
-if TYPE_CHECKING:
-    from sxdask.rootio.model import Int64Array
 
 # fNbytes, version, fObjlen, fDatime, fKeylen, fCycle
 _KEY = struct.Struct(">ihiIhh")
@@ -90,15 +87,18 @@ def object_bytes(data: memoryview, header: Header) -> npt.NDArray[np.uint8]:
     return decompress(body, header.object_length)
 
 
-def entry_offsets(content: npt.NDArray[np.uint8], header: Header) -> Int64Array:
+def entry_offsets(content: npt.NDArray[np.uint8], header: Header) -> npt.NDArray[np.int32]:
     """Return where each entry begins in the values, in bytes, shape ``(entries + 1,)``.
+
+    They are inside the values; whether they rise is left to the caller, who
+    takes their differences anyway.
 
     Raises
     ------
     NotPlainError
         If the basket has none.
     BasketError
-        If they do not rise, or leave the values.
+        If their number is wrong, or they leave the values.
     """
     tail = content[header.border :]
     if len(tail) == 0 and header.entries:
@@ -107,9 +107,9 @@ def entry_offsets(content: npt.NDArray[np.uint8], header: Header) -> Int64Array:
     # they count from the start of the key, and the last one is not filled in.
     if len(tail) != (header.entries + 2) * _OFFSET.itemsize:
         raise BasketError(f"{len(tail)} bytes of offsets for {header.entries} entries")
-    offsets = tail.view(_OFFSET)[1:].astype(np.int64)
+    offsets = tail.view(_OFFSET)[1:].astype(np.int32)
     offsets -= header.key_length
     offsets[-1] = header.border
-    if offsets[0] < 0 or (offsets[1:] < offsets[:-1]).any():
-        raise BasketError("its entry offsets do not rise")
+    if offsets.min() < 0 or offsets.max() > header.border:
+        raise BasketError("its entry offsets leave the values")
     return offsets

@@ -79,9 +79,9 @@ def offsets_from(counts: npt.NDArray[Any]) -> Int64Array:
     return offsets
 
 
-def _positions(starts: Int64Array, counts: Int64Array) -> Int64Array:
+def _positions(starts: npt.NDArray[Any], counts: npt.NDArray[Any]) -> Int64Array:
     """Return the positions of all items of lists that begin at `starts`."""
-    ends = np.cumsum(counts)
+    ends = np.cumsum(counts, dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
     out = np.arange(total, dtype=np.int64)
     out += np.repeat(starts - (ends - counts), counts)
@@ -118,7 +118,7 @@ def decode_flat(
 
 def decode_lists(
     content: Bytes, header: Header, layout: ColumnLayout, rows: Selection
-) -> tuple[Int64Array, npt.NDArray[Any]]:
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[Any]]:
     """Return the list lengths and the items (file byte order) of `rows` of a basket.
 
     Raises
@@ -130,47 +130,58 @@ def decode_lists(
     """
     offsets = entry_offsets(content, header)
     if isinstance(rows, slice):
-        offsets = offsets[rows.start : rows.stop + 1]
-        starts, stops = offsets[:-1], offsets[1:]
+        starts, stops = offsets[rows.start : rows.stop], offsets[rows.start + 1 : rows.stop + 1]
     else:
         starts, stops = offsets[rows], offsets[rows + 1]
-    size = item_bytes(layout)
+    values = content[: header.border]
     if layout.kind == "string":
-        starts = _skip_length(content[: header.border], starts + layout.header_bytes, stops)
+        starts = _text_starts(values, starts + np.int32(layout.header_bytes), stops)
     elif layout.header_bytes:
-        starts = starts + layout.header_bytes
+        starts = starts + np.int32(layout.header_bytes)
     counts = stops - starts
     if len(counts) and counts.min() < 0:
-        raise BasketError("an entry is shorter than its header")
+        raise BasketError("an entry ends before it begins")
+    size = item_bytes(layout)
     gapless = isinstance(rows, slice) and layout.kind == "jagged" and not layout.header_bytes
     if gapless:
-        chosen = content[offsets[0] : offsets[-1]]
+        chosen = values[starts[0] : stops[-1]]
     else:
-        chosen = _gather(
-            content[: header.border], starts, counts, gcd(size, layout.header_bytes, 8)
-        )
-    if size != 1:
+        chosen = _gather(values, starts, counts, gcd(size, layout.header_bytes, 8))
+    return _item_counts(counts, size), _items(chosen, layout)
+
+
+def _item_counts(counts: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.int32]:
+    """Return how many items of `size` bytes `counts` bytes are; a shift beats a division."""
+    if size & (size - 1):
         if (counts % size).any():
             raise NotPlainError
-        counts = counts // size
-    return counts, _items(chosen, layout)
+        return counts // np.int32(size)
+    if len(counts) and int(np.bitwise_or.reduce(counts)) & (size - 1):
+        raise NotPlainError
+    return counts >> np.int32(size.bit_length() - 1)
 
 
 def _items(content: Bytes, layout: ColumnLayout) -> npt.NDArray[Any]:
     if layout.kind == "string":
         return content
+    if len(content) % item_bytes(layout):
+        raise NotPlainError
     return content.view(layout.file_dtype).reshape(-1, *layout.inner_shape)
 
 
-def _skip_length(content: Bytes, starts: Int64Array, stops: Int64Array) -> Int64Array:
+def _text_starts(
+    content: Bytes, starts: npt.NDArray[np.int32], stops: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int32]:
     """Return where the text of strings begins, after their length."""
     if len(starts) and (starts >= stops).any():
         raise BasketError("a string has no length")
-    return starts + np.where(content[starts] == _LONG_STRING, 5, 1)
+    return starts + np.where(content[starts] == _LONG_STRING, np.int32(5), np.int32(1))
 
 
-def _gather(content: Bytes, starts: Int64Array, counts: Int64Array, unit: int) -> Bytes:
-    """Return the bytes of all ranges, joined; they move in pieces of `unit` bytes."""
+def _gather(
+    content: Bytes, starts: npt.NDArray[np.int32], counts: npt.NDArray[np.int32], unit: int
+) -> Bytes:
+    """Return the bytes of all ranges, joined; they move in words of `unit` bytes."""
     if unit > 1 and not (len(content) % unit or (starts % unit).any() or (counts % unit).any()):
         words = content.view(f"u{unit}")
         return words[_positions(starts // unit, counts // unit)].view(np.uint8)

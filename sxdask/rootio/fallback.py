@@ -7,6 +7,7 @@ place. One thread at a time reads from one of them.
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager
@@ -15,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from sxdask.core.errors import (
     CorruptBasketError,
-    NotRootFileError,
     SxdaskError,
     UnknownBranchError,
     UnknownTreeError,
     UnreadableBranchError,
 )
-from sxdask.rootio.source import as_ours, local_path, open_source, stale
+from sxdask.rootio.source import as_ours, from_storage, local_path, stale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,6 +66,9 @@ def close_trees() -> None:
     with _lock:
         gone = [_drop(key) for key in list(_open)]
     _close(gone)
+
+
+atexit.register(close_trees)
 
 
 def _drop(key: tuple[object, ...]) -> _OpenTree:
@@ -166,8 +169,6 @@ def read_with_uproot(
     UnreadableBranchError, CorruptBasketError, ReadFailedError
         If uproot cannot read a column.
     """
-    with open_source(piece.url, piece.stamp, options) as source:
-        source.check()  # size and modification time; the UUID is compared when opening
     with _borrowed(piece, options, traffic) as entry, entry.lock:
         before = entry.counters()
         arrays = [[_array(entry.tree, piece, item, span) for span in ranges] for item in layouts]
@@ -202,24 +203,20 @@ def _problem(
     import uproot
 
     facts: dict[str, Any] = {"file": piece.url, "tree": piece.tree}
-    if layout is None:
-        if isinstance(error, ValueError):
-            return NotRootFileError(f"file {piece.url!r} is not a ROOT file", **facts)
+    if from_storage(error):
         return as_ours(error, piece.url).add(**facts)
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    again = "copy the file again, or leave it out"
+    if layout is None:
+        problem = f"tree {piece.tree!r} in {piece.url!r} cannot be opened: {reason}"
+        return CorruptBasketError(problem, hint=again, **facts)
     facts |= {"branch": layout.name, "entries": span}
     name = f"branch {layout.name!r} of tree {piece.tree!r} in {piece.url!r}"
     unreadable = (
         uproot.interpretation.objects.CannotBeAwkward,
         uproot.interpretation.identify.UnknownInterpretation,
-        uproot.exceptions.UnknownInterpretation,
         NotImplementedError,
     )
     if isinstance(error, unreadable):
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return UnreadableBranchError(f"{name} cannot become an array: {reason}", **facts)
-    if isinstance(error, OSError):
-        return as_ours(error, piece.url).add(**facts)
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return CorruptBasketError(
-        f"{name} cannot be decoded: {reason}", hint="copy the file again, or leave it out", **facts
-    )
+    return CorruptBasketError(f"{name} cannot be decoded: {reason}", hint=again, **facts)

@@ -49,6 +49,9 @@ ColumnData: TypeAlias = "ColumnValues | ak.Array"
 # Below this many uncompressed bytes a second thread costs more than it saves.
 _BYTES_PER_TASK = 256 * 1024
 
+# Opening the tree for uproot takes as long as decoding this many compressed bytes.
+_COST_OF_UPROOT = 100_000_000
+
 
 @dataclass(slots=True)
 class _ColumnRead:
@@ -116,10 +119,12 @@ class PieceReader:
             found |= self._read_slow(slow, rows)
         return {name: found[name] for name in names}
 
-    def compressed_bytes(self, name: str) -> int:
-        """Return the size of the column's baskets in the piece; 0 if not known."""
+    def cost(self, name: str) -> int:
+        """Return the compressed bytes of the column's baskets; very many if uproot reads it."""
         baskets = self._piece.baskets.get(name)
-        return 0 if baskets is None else int(baskets.num_bytes.sum())
+        if self._layouts[name].kind == "uproot" or baskets is None or not len(baskets.seek):
+            return _COST_OF_UPROOT
+        return int(baskets.num_bytes.sum())
 
     def report(self, names: Sequence[str], entries_out: int, seconds_filter: float) -> ReadReport:
         """Return what everything so far cost; `names` are the columns of the request."""

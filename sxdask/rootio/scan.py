@@ -160,7 +160,7 @@ class _Scan:
     def _rank(self, conjunct: Conjunct) -> tuple[bool, float]:
         """Order conditions: safe ones first, then by bytes read for each row removed."""
         fresh = [name for name in dict.fromkeys(conjunct.columns) if name not in self._columns]
-        cost = sum(map(self._reader.compressed_bytes, fresh))
+        cost = sum(map(self._reader.cost, fresh))
         return conjunct.fallible, cost / max(SELECTIVITY.removed(conjunct.text), 0.01)
 
     def _apply(self, conjunct: Conjunct, layouts: Mapping[str, ColumnLayout]) -> None:

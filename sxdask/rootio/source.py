@@ -14,7 +14,7 @@ import os
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sxdask.core.errors import (
     AccessDeniedError,
@@ -138,8 +138,8 @@ def stale(url: str) -> StaleIndexError:
 
 def local_path(url: str) -> str | None:
     """Return the path of a local file, or None for a URL of another scheme."""
-    if url.startswith("file://"):
-        return urlsplit(url).path
+    if url[:7].lower() == "file://":
+        return unquote(urlsplit(url).path)
     return None if "://" in url or "::" in url else url
 
 
