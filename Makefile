@@ -12,7 +12,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c '$(SUITABLE)' 2>/dev/null && echo $$name && break; done)
 
 BIN := .venv/bin
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --editable
 
 # xdist runs one worker a core; more than eight gain nothing on this suite.
 WORKERS ?= auto

@@ -52,23 +52,23 @@ class _Handler(BaseHTTPRequestHandler):
         if ".." in name.split("/") or not path.is_file():
             self.send_error(404)
             return
-        content = path.read_bytes()
-        start, stop = 0, len(content)
+        status = path.stat()
+        size = status.st_size
+        start, stop = 0, size
         found = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted or "")
         if found:
             first, last = found.groups()
-            start = int(first) if first else max(len(content) - int(last), 0)
-            stop = min(int(last) + 1, len(content)) if first and last else len(content)
-            if start >= len(content):
+            start = int(first) if first else max(size - int(last), 0)
+            stop = min(int(last) + 1, size) if first and last else size
+            if start >= size:
                 self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(content)}")
+                self.send_header("Content-Range", f"bytes */{size}")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-        status = path.stat()
         self.send_response(206 if found else 200)
         if found:
-            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(content)}")
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(stop - start))
         self.send_header("Content-Type", "application/octet-stream")
@@ -76,7 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Last-Modified", formatdate(status.st_mtime, usegmt=True))
         self.end_headers()
         if with_body:
-            self.wfile.write(content[start:stop])
+            with path.open("rb") as file:
+                file.seek(start)
+                self.wfile.write(file.read(stop - start))
 
 
 @contextmanager
