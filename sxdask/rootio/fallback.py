@@ -123,7 +123,8 @@ def _open_tree(piece: Piece, options: ReadOptions) -> _OpenTree:
     path = local_path(piece.url)
     settings = {} if path is not None else dict(options.storage_options)
     try:
-        file = uproot.open({path or piece.url: None}, **settings)
+        # What is read is handed on at once; a cache would only hold its memory.
+        file = uproot.open({path or piece.url: None}, array_cache=None, **settings)
     except Exception as error:
         raise _problem(error, piece, None) from error
     try:

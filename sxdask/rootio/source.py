@@ -36,6 +36,7 @@ HEADER_BYTES = 80  # TFile's header with 64-bit seeks ends its UUID at byte 75
 
 # The page cache makes small local reads nearly free, and a page is its unit.
 _LOCAL_GAP_BYTES = 4096
+_STORAGE_MODULES = {"aiohttp", "botocore", "aiobotocore", "XRootD"}
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.1  # seconds; doubles with every attempt
 
@@ -286,9 +287,12 @@ def _transient(error: BaseException) -> bool:
         return status == 429 or status >= 500
     if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError)):
         return False
-    return (
-        isinstance(error, (OSError, TimeoutError, EOFError)) or "aiohttp" in type(error).__module__
-    )
+    return from_storage(error)
+
+
+def from_storage(error: BaseException) -> bool:
+    """Say whether `error` comes from a file system, a network or a server."""
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in _STORAGE_MODULES
 
 
 def as_ours(error: BaseException, url: str, span: tuple[int, int] | None = None) -> SxdaskError:
