@@ -263,10 +263,11 @@ class RemoteStore:
         """Remove everything below a prefix."""
         filesystem, root = self.connection
         path = f"{root}/{name}".rstrip("/")
-        with _faults(self.full(name)), suppress(FileNotFoundError):
+        with _faults(self.full(name)):
             filesystem.invalidate_cache()
-            if only_empty:
-                with suppress(OSError, NotImplementedError):
-                    filesystem.rmdir(path)
-            elif filesystem.exists(path):
-                filesystem.rm(path, recursive=True)
+            if not only_empty:
+                # One by one: a recursive removal would take characters of the path as a pattern.
+                for found in filesystem.find(path):
+                    filesystem.rm_file(found)
+            with suppress(OSError, NotImplementedError):  # not empty, or no folders at all
+                filesystem.rmdir(path)

@@ -115,9 +115,7 @@ class FilesSink:
         assert self._delivery is not None, "begin comes before commit"  # noqa: S101
         kept = list(receipts)
         with ThreadPoolExecutor(_PUBLISHERS) as pool:
-            for name in pool.map(self._publish, kept):
-                if name is not None:
-                    self._published.append(name)
+            list(pool.map(self._publish, kept))
         manifest = Manifest.of(self._delivery, kept, failed)
         old = self._old
         if old is None or (old.partitions, old.failed) != (manifest.partitions, manifest.failed):
@@ -172,8 +170,8 @@ class FilesSink:
                 return name
         return None
 
-    def _publish(self, receipt: Receipt) -> str | None:
-        """Give the object its final name; return that if nothing had it before."""
+    def _publish(self, receipt: Receipt) -> None:
+        """Give the object its final name; note it if nothing had that name before."""
         place = self._place(receipt)
         if place is None:
             raise DeliveryError(
@@ -182,10 +180,10 @@ class FilesSink:
                 object=receipt.object,
             )
         if place == receipt.object:
-            return None
-        fresh = self._store.size(receipt.object) is None
+            return
+        if self._store.size(receipt.object) is None:
+            self._published.append(receipt.object)
         self._store.move(place, receipt.object)
-        return receipt.object if fresh else None
 
 
 def _receipt(entry: Entry, part: Part) -> Receipt:
