@@ -136,7 +136,7 @@ class Query:
         self._source = source
         self.plan = plan
         self.title = title
-        self.summary: Progress | None = None
+        self._last: Run | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -271,12 +271,24 @@ class Query:
         overwrite
             Replace an earlier, different delivery in the same place.
         resume
-            Go on with an interrupted delivery of the same request.
+            Keep what is stored if this run is cut off, and take up what an
+            earlier one left.
+
+        Raises
+        ------
+        RequestError
+            If `target` holds another delivery and `overwrite` is off.
         """
-        run = self._run(client, scheduler, progress)
-        return run.deliver(
-            str(target), format, title=self.title, overwrite=overwrite, resume=resume
+        from sxdask.deliver.sink import SINKS
+
+        sink = SINKS.load("files")(
+            str(target),
+            format_name=format,
+            overwrite=overwrite,
+            storage_options=self._source.storage_options,
         )
+        run = self._run(client, scheduler, progress)
+        return run.deliver(sink, format_name=format, title=self.title, resume=resume)
 
     def over(self, dataset: Dataset) -> Query:
         """Return the same request over another dataset."""
@@ -287,9 +299,13 @@ class Query:
         return compile_plan(self.plan, self._source)
 
     def _run(self, client: Any, scheduler: Any, progress: Any) -> Run:
-        run = Run(self._compiled, client=client, scheduler=scheduler, progress=progress)
-        self._last = run
-        return run
+        self._last = Run(self._compiled, client=client, scheduler=scheduler, show=progress)
+        return self._last
+
+    @property
+    def summary(self) -> Progress | None:
+        """Partitions, rows, bytes and seconds of the last run; None before the first."""
+        return None if self._last is None else self._last.progress
 
     @property
     def _limits(self) -> Settings:
@@ -348,7 +364,9 @@ def dataset(
     from sxdask.datasets.resolve import resolve
 
     values = settings or load_settings()
-    files = resolve(source, tree, storage_options=storage_options, settings=values, name=name)
+    files = resolve(source, tree, storage_options=storage_options, settings=values)
+    if name is not None:
+        files = replace(files, name=name)
     return Dataset(Source(files, values))
 
 

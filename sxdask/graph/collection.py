@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING
 
 import dask_awkward as dak
@@ -26,9 +27,12 @@ def collection(table: Lowered) -> dak.Array:
     if table.exact_rows:
         rows = [piece.num_entries for piece in pieces]
         divisions = tuple(np.concatenate(([0], np.cumsum(rows))).tolist())
+    # Dask pickles the inputs of a layer several times over to name it; a piece
+    # that is bytes already costs nothing each time, and nothing on the wire.
+    packed = [pickle.dumps(piece, protocol=5) for piece in pieces]
     return dak.from_map(
         table.reader,
-        pieces,
+        packed,
         label="sxdask",
         token=tokenize(table.reader, [_identity(piece) for piece in pieces]),
         divisions=divisions,

@@ -32,6 +32,7 @@ from sxdask.plan.nodes import Output, Project, Scan
 from sxdask.rootio.model import ColumnLayout, Conjunct, Piece, ReadOptions
 
 if TYPE_CHECKING:
+    from sxdask.graph.chain import ChainReader
     from sxdask.rootio.index import FileIndex
 
 Layouts = Mapping[str, ColumnLayout]
@@ -45,10 +46,11 @@ class Lowered:
     and are not read; `empty_piece` reads nothing and stands in where a graph
     needs one partition. `bytes_in_files` counts the compressed bytes of all
     branches of the tree, `bytes_to_read` those of the pieces and columns kept.
+    `position` is the place of the output in the plan.
     """
 
     output: Output
-    reader: PlanReader
+    reader: PlanReader | ChainReader
     pieces: tuple[Piece, ...]
     pruned: tuple[Piece, ...]
     empty_piece: Piece
@@ -57,6 +59,7 @@ class Lowered:
     bytes_to_read: int
     bytes_in_files: int
     column_bytes: Mapping[str, int]
+    position: int = 0
 
     @property
     def exact_rows(self) -> bool:
@@ -273,7 +276,7 @@ def _column_forms(program: Program, layouts: Layouts) -> tuple[str, ...]:
 def result_form(names: tuple[str, ...], program: Program, column_forms: tuple[str, ...]) -> str:
     """Return the form (JSON) of the record that `program` gives, from no rows at all."""
     arrays: dict[str, Any] = {
-        name: ak.forms.from_json(form).length_zero_array()
+        name: ak.Array(ak.forms.from_json(form).length_zero_array())
         for name, form in zip(program.columns, column_forms, strict=True)
     }
     record = assemble(names, run(program, arrays), 0)

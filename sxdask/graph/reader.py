@@ -9,10 +9,11 @@ it does not touch.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import awkward as ak
 import numpy as np
@@ -57,8 +58,10 @@ class PlanReader:
     options: ReadOptions
     wanted: tuple[str, ...] | None = None
 
-    def __call__(self, piece: Piece) -> ak.Array:
-        """Read `piece`; outputs that are not wanted are placeholders."""
+    def __call__(self, piece: Piece | bytes) -> ak.Array:
+        """Read `piece`, pickled or not; outputs that are not wanted are placeholders."""
+        if isinstance(piece, bytes):
+            piece = cast("Piece", pickle.loads(piece))  # noqa: S301  from our own graph
         array = self.read(piece).array
         return array if self.wanted is None else self._with_placeholders(array)
 
@@ -119,7 +122,7 @@ class PlanReader:
 
     def mock_empty(self, backend: str = "cpu") -> ak.Array:
         """Return the result of a partition without rows."""
-        return ak.to_backend(self.awkward_form.length_zero_array(), backend)
+        return ak.to_backend(ak.Array(self.awkward_form.length_zero_array()), backend)
 
     def prepare_for_projection(self) -> tuple[ak.Array, Any, dict[str, str]]:
         """Return a typetracer, its report and which output each form key belongs to."""

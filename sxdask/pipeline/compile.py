@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sxdask.core.errors import EmptyDatasetError, UnknownTreeError
+from sxdask.core.errors import EmptyDatasetError, RequestError, UnknownTreeError
 from sxdask.plan.explain import explain_html, explain_text
+from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.nodes import Scan
 from sxdask.plan.optimize import optimize
 
@@ -23,13 +25,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A plan over a source, ready to run: one lowered table per output."""
+    """A plan over a source, ready to run: one lowered table per output.
+
+    `parts` are the sub-queries that some file can answer.
+    """
 
     plan: Plan
     optimized: Plan
     steps: tuple[Step, ...]
-    tables: tuple[Lowered, ...]
+    parts: tuple[Lowered, ...]
     source: Source
+
+    @cached_property
+    def tables(self) -> tuple[Lowered, ...]:
+        """One table per output name; sub-queries with one name fill one table."""
+        from sxdask.graph.chain import chain
+
+        named: dict[str, list[Lowered]] = {}
+        for part in self.parts:
+            named.setdefault(part.output.name, []).append(part)
+        return tuple(group[0] if len(group) == 1 else chain(group) for group in named.values())
+
+    @property
+    def is_several(self) -> bool:
+        """Whether the request names several output trees, so that results go by name."""
+        return len({output.name for output in self.plan.outputs}) > 1
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hexadecimal name of the optimised plan, the same in every process."""
+        return fingerprint(self.optimized)
 
 
 def compile_plan(plan: Plan, source: Source, *, progress: IndexProgress | None = None) -> Compiled:
@@ -48,13 +73,14 @@ def compile_plan(plan: Plan, source: Source, *, progress: IndexProgress | None =
     optimized, steps = optimized_plan(plan, source)
     options = read_options(source)
     tables: list[Lowered] = []
-    for output in optimized.outputs:
+    for position, output in enumerate(optimized.outputs):
         indexes = source.indexes(
             tree_of(output), allow_missing=output.allow_missing_tree, progress=progress
         )
         if indexes:
             target = source.settings.partition_bytes
-            tables.append(lower(output, indexes, partition_bytes=target, options=options))
+            table = lower(output, indexes, partition_bytes=target, options=options)
+            tables.append(replace(table, position=position))
     if optimized.outputs and not tables:
         names = ", ".join(sorted({repr(tree_of(output)) for output in optimized.outputs}))
         raise EmptyDatasetError(
@@ -105,20 +131,33 @@ def to_dask(compiled: Compiled) -> dak.Array | dict[str, dak.Array]:
     """Return one lazy collection per output, or the only one."""
     from sxdask.graph.collection import collection
 
+    require_tables(compiled.plan)
     arrays = {table.output.name: collection(table) for table in compiled.tables}
-    return arrays if len(compiled.plan.outputs) > 1 else next(iter(arrays.values()))
+    return arrays if compiled.is_several else next(iter(arrays.values()))
+
+
+def require_tables(plan: Plan) -> None:
+    """Refuse a plan that copies ROOT objects where only tables can be given."""
+    if plan.copies:
+        raise RequestError(
+            f"cannot store histograms in a non-ROOT format: {', '.join(plan.copies)}",
+            hint="leave copy_histograms out of requests for arrays, Arrow or Parquet",
+        )
 
 
 def explain(compiled: Compiled, *, html: bool = False) -> str:
-    """Return logical plan, fired rewrites and physical plan, as text or HTML."""
+    """Return logical plan, fired rewrites and physical plan of each output, as text or HTML."""
     from sxdask.graph.summary import physical_summary
 
+    show = explain_html if html else explain_text
+    lowered = {table.position: table for table in compiled.parts}
     parts = []
-    for table in compiled.tables:
-        number = [item.name for item in compiled.optimized.outputs].index(table.output.name)
-        logical = compiled.plan.outputs[number]
-        steps = tuple(step for step in compiled.steps if step.output == table.output.name)
-        show = explain_html if html else explain_text
-        only = replace(compiled.plan, outputs=(logical,))
-        parts.append(show(only, steps, physical_summary(table)))
-    return ("" if html else "\n\n").join(parts)
+    for position, output in enumerate(compiled.plan.outputs):
+        table = lowered.get(position)
+        summary = None
+        if table is not None:
+            schema = compiled.source.schema(tree_of(table.output))
+            summary = physical_summary(table, schema)
+        steps = [step for step in compiled.steps if step.table == position]
+        parts.append(show(replace(compiled.plan, outputs=(output,)), steps, summary))
+    return "\n".join(parts)

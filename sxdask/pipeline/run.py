@@ -9,11 +9,14 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from sxdask.core.events import Event, Progress, RunFinished, RunStarted, advance
+from sxdask.pipeline.compile import require_tables
 
 if TYPE_CHECKING:
     import awkward as ak
     import pyarrow as pa
 
+    from sxdask.deliver.manifest import Manifest
+    from sxdask.deliver.sink import Sink
     from sxdask.deliver.tasks import Labels
     from sxdask.graph.lower import Lowered
     from sxdask.pipeline.compile import Compiled
@@ -37,6 +40,7 @@ class Run:
         scheduler: Any = None,
         show: Literal[True] | OnEvent | None = None,
     ) -> None:
+        require_tables(compiled.plan)
         self._compiled = compiled
         self._client = client
         self._scheduler = scheduler
@@ -56,7 +60,7 @@ class Run:
             rows = [some[index] for index in sorted(some)] or [table.reader.mock_empty()]
             found.setdefault(table.output.name, []).extend(rows)
         whole = {name: _concatenate(rows) for name, rows in found.items()}
-        return whole if len(self._compiled.plan.outputs) > 1 else next(iter(whole.values()))
+        return whole if self._compiled.is_several else next(iter(whole.values()))
 
     def tables(
         self, *, ordered: bool = False, title: str = ""
@@ -65,9 +69,33 @@ class Run:
         from sxdask.deliver.tasks import TableTask
 
         tables = self._compiled.tables
-        tasks = [TableTask(table.reader, _labels(table, title=title)) for table in tables]
+        tasks = [TableTask(table.reader, self._labels(table, title)) for table in tables]
         for number, piece, value in self._values(tasks, ordered=ordered):
             yield tables[number], piece, value.table
+
+    def deliver(self, sink: Sink, *, format_name: str, title: str, resume: bool) -> Manifest:
+        """Store every partition in `sink` from the workers and publish all of them at once.
+
+        With `resume` what a cut-off run stored is taken up, and kept if this
+        one is cut off too.
+        """
+        from sxdask.deliver.delivery import Options, Source, deliver
+        from sxdask.deliver.runner import choose_runner
+
+        compiled = self._compiled
+        sources = [
+            Source(table.reader, table.pieces, self._labels(table, title, format_name))
+            for table in compiled.tables
+        ]
+        with shown(self._show) as show:
+            options = Options(
+                runner=choose_runner(self._client, self._scheduler),
+                ledger_dir=compiled.source.settings.cache_dir / "ledgers",
+                keep=resume,
+                on_event=lambda event: self._emit(event, show),
+                on_learned=compiled.source.learn,
+            )
+            return deliver(sources, sink, options, title=title)
 
     def _values(
         self, tasks: Sequence[Callable[[Piece], Any]], *, ordered: bool = False
@@ -106,6 +134,16 @@ class Run:
             bytes_to_read=sum(table.bytes_to_read for table in tables),
         )
 
+    def _labels(self, table: Lowered, title: str, format_name: str = "arrow") -> Labels:
+        from sxdask.deliver.tasks import Labels
+
+        return Labels(
+            fingerprint=self._compiled.fingerprint,
+            format=format_name,
+            output=table.output.name,
+            metadata={"title": title} if title else {},
+        )
+
     def _emit(self, event: Event, show: OnEvent | None) -> None:
         self.progress = advance(self.progress, event)
         if show is not None:
@@ -116,17 +154,6 @@ def _concatenate(rows: list[ak.Array]) -> ak.Array:
     import awkward as ak
 
     return rows[0] if len(rows) == 1 else ak.concatenate(rows)
-
-
-def _labels(table: Lowered, *, title: str = "", format_name: str = "arrow") -> Labels:
-    from sxdask.deliver.tasks import Labels
-
-    return Labels(
-        fingerprint=table.reader.token,
-        format=format_name,
-        output=table.output.name,
-        metadata={"title": title} if title else {},
-    )
 
 
 @contextmanager

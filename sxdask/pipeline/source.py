@@ -63,7 +63,7 @@ class Source:
         return dict(self.files.storage_options)
 
     @property
-    def default_tree(self) -> str | None:
+    def default_tree(self) -> str:
         """The tree that the dataset names, or the one its first file leads to."""
         return self.files.files[0].tree or self.index_of_first(None).tree
 
