@@ -110,6 +110,9 @@ def _block(seed: int, number: int, extra_branches: int) -> EventBlock:
     }
     block = EventBlock(flat, collections)
     _widen(np.random.default_rng((seed, number, 1)), block, extra_branches)
+    for columns in (block.flat, *(found.columns for found in block.collections.values())):
+        for values in columns.values():
+            values.flags.writeable = False  # the cache hands out the same arrays again
     return block
 
 

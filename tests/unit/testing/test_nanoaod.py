@@ -121,6 +121,12 @@ def test_events_do_not_depend_on_how_a_file_is_cut(
         assert ak.array_equal(found[name], whole[name][start : start + length]), name
 
 
+def test_the_expected_arrays_cannot_be_changed_by_accident() -> None:
+    values = np.asarray(expected_arrays(10)["MET_pt"])
+    with pytest.raises(ValueError, match="read-only"):
+        values[0] = 0
+
+
 def test_several_files_hold_one_sample(tmp_path) -> None:
     paths = write_nanoaod_files(tmp_path / "new", 1_001, 3, seed=2, compression="lz4")
     assert [path.name for path in paths] == ["nano_0000.root", "nano_0001.root", "nano_0002.root"]
