@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -80,7 +81,19 @@ class LocalBackend(ClusterBackend):
             memory_limit=self.memory_limit,
             processes=self.processes,
             host="127.0.0.1",
-            dashboard_address="127.0.0.1:0" if self.dashboard else None,
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": self.dashboard},
             local_directory=folder,
             silence_logs=logging.CRITICAL,
+            **({"preload": [__name__]} if self.processes else {}),
         )
+
+
+def dask_setup(worker: Any) -> None:  # noqa: ARG001 - the name and the argument are Dask's
+    """Run by every worker process as it starts: leave Ctrl-C to the process that started it.
+
+    A terminal interrupts every process of a job; a worker that took it for
+    itself would print a traceback and be restarted for nothing.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
