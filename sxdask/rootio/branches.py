@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import awkward as ak
 import numpy as np
-import uproot
 from uproot.interpretation.grouped import AsGrouped
 from uproot.interpretation.identify import UnknownInterpretation
 from uproot.interpretation.jagged import AsJagged
@@ -102,7 +101,7 @@ def _damage(tree: Any, path: str, branch: Any) -> str:
         edges = branch.entry_offsets
     except ValueError as error:
         return _one_line(error)
-    if any(stop < start for start, stop in zip(edges, edges[1:], strict=False)):
+    if any(stop < start for start, stop in pairwise(edges)):
         return "its baskets are not in order"
     return ""
 

@@ -68,10 +68,7 @@ def build_index(
     with open_root(url, storage_options, size=stamp.size) as file:
         name = choose_tree(file, tree, url)
         with _decoding(url, name):
-            found = file[name]
-            kind: Literal["ttree", "rntuple"] = (
-                "rntuple" if file.classname_of(name) in _RNTUPLES else "ttree"
-            )
+            kind, found = _tree_kind(file, name), file[name]
             if kind == "rntuple":
                 rows, clusters = field_facts(found)
             else:
@@ -147,6 +144,20 @@ def tree_classes(file: Any, url: str) -> dict[str, str]:
     with _decoding(url, None):
         found = file.classnames(cycle=False)
     return {name: kind for name, kind in found.items() if kind in _TTREES | _RNTUPLES}
+
+
+def _tree_kind(file: Any, name: str) -> Literal["ttree", "rntuple"]:
+    return "rntuple" if file.classname_of(name) in _RNTUPLES else "ttree"
+
+
+def ttree_or_rntuple(
+    file: Any, name: str, url: str
+) -> tuple[Literal["ttree", "rntuple"], int, int]:
+    """Return the kind of a tree in an opened file, its entries and its branches of all levels."""
+    with _decoding(url, name):
+        kind, tree = _tree_kind(file, name), file[name]
+        branches = len(tree.field_records) if kind == "rntuple" else len(tree.keys(recursive=True))
+        return kind, int(tree.num_entries), branches
 
 
 def choose_tree(file: Any, tree: str | None, url: str) -> str:

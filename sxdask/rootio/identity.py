@@ -139,7 +139,7 @@ def read_header(url: str, storage_options: Mapping[str, Any] | None = None) -> F
         return parse_header(bytes(fs.cat_file(place, start=0, end=HEADER_BYTES)), url)
     except SxdaskError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - each storage has exceptions of its own
         raise (_local_problem(error, url) if path is not None else as_ours(error, url)) from None
 
 
@@ -148,7 +148,7 @@ def _remote_stamp(url: str, storage_options: Mapping[str, Any]) -> FileStamp:
     try:
         fs.invalidate_cache(path)  # what a listing said earlier may no longer hold
         facts = fs.info(path)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - each storage has exceptions of its own
         raise as_ours(error, url) from None
     if facts.get("type") == "directory":
         raise _directory(url)

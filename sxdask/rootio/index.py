@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Int32Array = npt.NDArray[np.int32]
 
+INDEX_SUFFIX = ".arrow"
 FORMAT_VERSION = 1
 _META = b"sxdask.index"
 
@@ -304,18 +305,34 @@ def index_from_bytes(data: bytes, zone_source: ZoneSource | None = None) -> File
 
 
 def _decode(source: Any, size: int, zone_source: ZoneSource | None) -> FileIndex:
-    # pyarrow.ArrowInvalid, for a file cut short, is a ValueError.
-    with pa.ipc.open_file(source) as reader:
-        meta = json.loads((reader.schema.metadata or {}).get(_META, b"{}"))
-        if meta.get("version") != FORMAT_VERSION:
-            raise ValueError(f"not an index of version {FORMAT_VERSION}")
-        batch = reader.get_batch(0)
+    try:
+        with pa.ipc.open_file(source) as reader:
+            meta = json.loads((reader.schema.metadata or {}).get(_META, b"{}"))
+            if meta.get("version") != FORMAT_VERSION:
+                raise ValueError(f"not an index of version {FORMAT_VERSION}")
+            batch = reader.get_batch(0)
+        return _from_batch(batch, meta, size, zone_source)
+    except (ArithmeticError, LookupError, TypeError, zlib.error, pa.ArrowException) as error:
+        raise ValueError(f"not an index: {error}") from error
+
+
+def _from_batch(
+    batch: Any, meta: dict[str, Any], size: int, zone_source: ZoneSource | None
+) -> FileIndex:
+    batch.validate()  # that no column reaches beyond the mapped bytes
     columns = [item.values.to_numpy() for item in batch.columns[:-1]]
-    table = BranchTable(*columns[1:])
+    clusters, table = columns[0], BranchTable(*columns[1:])
     packed = batch.columns[-1]
     layout = layout_from_json(meta["layout"], lambda: zlib.decompress(packed[0].as_py()).decode())
-    if len(table.compressed) != len(layout.names) or len(columns[0]) == 0:
-        raise ValueError("the index does not fit its layout")
+    fits = (
+        len(table.compressed) == len(table.starts_of) == len(layout.names)
+        and len(table.baskets_at) == len(layout.names) + 1
+        and table.baskets_at[-1] == len(table.seek) == len(table.num_bytes)
+        and table.starts_at[-1] == len(table.starts)
+        and clusters[-1] == meta["num_entries"]
+    )
+    if not fits:
+        raise ValueError("the parts of the index do not fit together")
     algorithm, level = meta["compression"]
     return FileIndex(
         url=meta["url"],
@@ -323,7 +340,7 @@ def _decode(source: Any, size: int, zone_source: ZoneSource | None) -> FileIndex
         kind=meta["kind"],
         stamp=FileStamp(*meta["stamp"]),
         num_entries=meta["num_entries"],
-        cluster_starts=columns[0],
+        cluster_starts=clusters,
         layout=layout,
         table=table,
         compression=(algorithm, level),

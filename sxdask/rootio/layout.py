@@ -220,20 +220,24 @@ def type_of(form: Any) -> Type:
     if marker is not None and marker != "sorted_map":
         return Unknown(marker)
     if kind == "NumpyArray":
-        made: Type = Primitive(form["primitive"])
+        item: Type = Primitive(form["primitive"])
         for size in reversed(form.get("inner_shape") or ()):
-            made = FixedList(made, size)
-        return made
+            item = FixedList(item, size)
+        return item
     if kind == "RecordArray":
         return _record_type(form)
+    if kind == "UnionArray":
+        return Unknown(f"union[{', '.join(str(type_of(item)) for item in form['contents'])}]")
+    return _wrapped_type(kind, form)
+
+
+def _wrapped_type(kind: str, form: Any) -> Type:
     if kind in _LISTS:
         return ListOf(type_of(form["content"]))
     if kind == "RegularArray":
         return FixedList(type_of(form["content"]), form["size"])
     if kind in _OPTIONS:
         return Option(type_of(form["content"]))
-    if kind == "UnionArray":
-        return Unknown(f"union[{', '.join(str(type_of(item)) for item in form['contents'])}]")
     return Unknown()
 
 

@@ -1,0 +1,145 @@
+"""Building many indexes at once: processes for local files, threads for remote ones.
+
+Deserialising a TTree is pure Python, so threads gain nothing on local files.
+The processes are started from a command line and not with `multiprocessing`: a
+user's script needs no ``__main__`` guard, and a Dask worker, which may not have
+children of that kind, can build too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from sxdask.core.errors import SxdaskError
+from sxdask.rootio.identity import local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import TypeAlias
+
+    from sxdask.rootio.index import FileIndex
+    from sxdask.rootio.store import IndexStore
+
+    Wanted: TypeAlias = tuple[str, str | None]
+    Found: TypeAlias = tuple[Wanted, FileIndex | SxdaskError]
+
+# Below this a new process would not have imported uproot before the work is done.
+FEWEST_FOR_PROCESSES = 8
+_REMOTE_THREADS = 16
+
+
+def find_or_build(
+    store: IndexStore,
+    wanted: Sequence[Wanted],
+    *,
+    workers: int = 0,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Iterator[Found]:
+    """Yield each of `wanted` with its index or its error: stored ones first, then as built."""
+
+    def find(item: Wanted) -> FileIndex | SxdaskError | None:
+        try:
+            return store.get(*item, storage_options=storage_options)
+        except SxdaskError as error:
+            return error
+
+    def build(item: Wanted) -> FileIndex | SxdaskError:
+        try:
+            return store.build(*item, storage_options=storage_options)
+        except SxdaskError as error:
+            return error
+
+    missing = []
+    for item in wanted:
+        if local_path(item[0]) is not None:
+            found = find(item)
+            if found is None:
+                missing.append(item)
+            else:
+                yield item, found
+    remote = [item for item in wanted if local_path(item[0]) is None]
+    if remote:
+        count = workers or _REMOTE_THREADS
+        yield from _in_threads(lambda item: find(item) or build(item), remote, count)
+    count = min(workers or _cores(), len(missing))
+    if len(missing) < FEWEST_FOR_PROCESSES or count < 2 or not store.is_writable():
+        for item in missing:
+            yield item, build(item)
+        return
+    with _Workers(store, count) as pool:
+        yield from _in_threads(
+            lambda item: (pool.build(item) and find(item)) or build(item), missing, count
+        )
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _in_threads(
+    work: Callable[[Wanted], FileIndex | SxdaskError], items: Sequence[Wanted], count: int
+) -> Iterator[Found]:
+    pool = ThreadPoolExecutor(min(count, len(items)), thread_name_prefix="sxdask-index")
+    try:
+        pending = {pool.submit(work, item): item for item in items}
+        for done in as_completed(pending):
+            yield pending[done], done.result()
+    finally:  # also when the caller stops at the first error, or Ctrl-C is pressed
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Workers:
+    """Processes that build indexes into the store; each answers one line for one line."""
+
+    def __init__(self, store: IndexStore, count: int) -> None:
+        paths = os.pathsep.join(item for item in sys.path if item)
+        command = [sys.executable, "-P", "-m", "sxdask.rootio.worker", str(store.root)]
+        self._processes = [
+            subprocess.Popen(  # noqa: S603 - our own module, no shell
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": paths},
+                text=True,
+            )
+            for _ in range(count)
+        ]
+        self._idle: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
+        for process in self._processes:
+            self._idle.put(process)
+
+    def build(self, item: Wanted) -> bool:
+        """Have one tree built; False if that failed, which the caller then does itself."""
+        process = self._idle.get()
+        try:
+            if process.stdin is None or process.stdout is None:
+                return False
+            process.stdin.write(json.dumps(item) + "\n")
+            process.stdin.flush()
+            return process.stdout.readline() == "built\n"
+        except (OSError, ValueError):  # it has died, or was ended by __exit__
+            return False
+        finally:
+            self._idle.put(process)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with suppress(OSError):
+                        pipe.close()
