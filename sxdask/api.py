@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from sxdask.core.errors import RequestError
+from sxdask.core.errors import RecipeError, RequestError
 from sxdask.core.settings import Settings, load_settings
 from sxdask.pipeline.compile import (
     Compiled,
@@ -24,15 +24,15 @@ from sxdask.pipeline.compile import (
 from sxdask.pipeline.run import Run
 from sxdask.pipeline.source import IndexProgress, Source
 from sxdask.plan.fingerprint import fingerprint
-from sxdask.plan.frontend import FRONTENDS
+from sxdask.plan.frontend import FRONTENDS, Selection
 from sxdask.plan.nodes import Filter, Node, Output, Plan, Project, Scan
 from sxdask.plan.selection import parse_outputs, parse_predicate
 from sxdask.plan.types import schema_of
+from sxdask.request.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from os import PathLike
-    from pathlib import Path
 
     import awkward as ak
     import dask_awkward as dak
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from sxdask.core.types import Schema
     from sxdask.datasets.resolve import Source as Files
     from sxdask.deliver.manifest import Manifest
-
-Selection: TypeAlias = "str | Mapping[str, Any] | list[Mapping[str, Any]]"
-"""Text of a request language, or its structure where the language is JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +99,9 @@ class Dataset:
 
     def index(self, *, progress: IndexProgress | None = None, stats: bool = False) -> Dataset:
         """Build the index of every file now, with basket statistics if `stats`."""
-        self._source.indexes(self.tree, progress=progress, stats=stats)
+        self._source.indexes(self.tree, progress=progress)
+        if stats:
+            self._source.learn_everything(self.tree)
         return self
 
     def where(self, predicate: str) -> Query:
@@ -116,6 +115,11 @@ class Dataset:
     def request(self, language: str, selection: Selection) -> Query:
         """Ask in one of the request languages."""
         return request(language, selection, dataset=self)
+
+    def dask(self) -> dak.Array:
+        """Return all columns and events as a lazy dask-awkward array."""
+        lazy: dak.Array = self._everything().dask()
+        return lazy
 
     def _everything(self) -> Query:
         return Query(self._source, Plan((Output("", Scan(self.tree)),)))
@@ -381,8 +385,50 @@ def request(language: str, selection: Selection, *, dataset: Dataset, title: str
     return Query(source, frontend.parse(selection, source), title=title)
 
 
-def load(path: str | Path, *, dataset: Dataset | None = None) -> Query:
-    """Read a recipe (YAML) and return its query, over `dataset` if one is given."""
-    from sxdask.request.recipe import load_recipe
+def load(
+    path: str | PathLike[str],
+    *,
+    dataset: Dataset | None = None,
+    settings: Settings | None = None,
+) -> Query:
+    """Read a recipe (YAML) and return its query, ready to run.
 
-    raise NotImplementedError(load_recipe, path, dataset)
+    Parameters
+    ----------
+    path
+        The recipe file.
+    dataset
+        Data to run it over, in place of what the recipe names. Data that the
+        recipe generates are written to the cache directory, once.
+
+    Raises
+    ------
+    RecipeError
+        If the file is not a recipe, or names no data and none is given.
+    """
+    recipe = load_recipe(path)
+    values = dataset._source.settings if dataset else settings or load_settings()  # noqa: SLF001
+    if recipe.partition_bytes is not None:
+        values = replace(values, partition_bytes=recipe.partition_bytes)
+    if dataset is not None:
+        data = Dataset(replace(dataset._source, settings=values))  # noqa: SLF001
+    else:
+        data = _dataset_of(recipe, str(path), values)
+    return request(recipe.language, recipe.request, dataset=data, title=recipe.title)
+
+
+def _dataset_of(recipe: Recipe, path: str, settings: Settings) -> Dataset:
+    """Return the dataset that a recipe names or generates."""
+    spec = recipe.dataset
+    if spec is None:
+        raise RecipeError(f"{path} names no dataset", hint="add 'dataset:' to it, or pass dataset=")
+    source: Any = recipe.source
+    if spec.generate is not None:
+        from sxdask.testing.generated import generated_files
+
+        source = generated_files(spec.generate, settings.cache_dir)
+    return _dataset(source, recipe.tree, name=spec.name, settings=settings)
+
+
+# `dataset` is also the name of arguments above, as users write it.
+_dataset = dataset

@@ -56,6 +56,11 @@ class ChainReader:
         return self.readers[0].mock_empty(backend)
 
     @property
+    def output_columns(self) -> frozenset[str]:
+        """Branches that the outputs of any reader are made of."""
+        return frozenset().union(*(reader.output_columns for reader in self.readers))
+
+    @property
     def conjuncts(self) -> tuple[Conjunct, ...]:
         """Conditions of all readers."""
         return tuple(item for reader in self.readers for item in reader.conjuncts)

@@ -104,10 +104,15 @@ class PlanReader:
         return ScanSpec(self._active.columns, self.conjuncts)
 
     @property
+    def output_columns(self) -> frozenset[str]:
+        """Branches that the outputs are made of."""
+        return frozenset(self._active.columns)
+
+    @property
     def columns(self) -> frozenset[str]:
         """Branches that a partition may read: of the outputs and of the predicate."""
         predicate = (name for item in self.conjuncts for name in item.columns)
-        return frozenset((*self._active.columns, *predicate))
+        return self.output_columns.union(predicate)
 
     # --- dask-awkward's projection protocol ---------------------------------
 

@@ -23,7 +23,7 @@ def physical_summary(table: Lowered, schema: Schema) -> PhysicalSummary:
         Columns of the tree, for their types.
     """
     predicate = {name for item in table.reader.conjuncts for name in item.columns}
-    outputs = set(table.reader.program.columns)
+    outputs = table.reader.output_columns
     rows = tuple(
         BranchRow(
             name=name,
@@ -48,7 +48,7 @@ def physical_summary(table: Lowered, schema: Schema) -> PhysicalSummary:
     )
 
 
-def _role(name: str, predicate: set[str], outputs: set[str]) -> Role:
+def _role(name: str, predicate: set[str], outputs: frozenset[str]) -> Role:
     if name in predicate:
         return "both" if name in outputs else "predicate"
     return "output"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sxdask.core.errors import SxdaskError, UnknownTreeError
@@ -69,7 +69,12 @@ class Source:
 
     def schema(self, tree: str) -> Schema:
         """Return the columns of `tree` in the first file."""
-        return self.index_of_first(tree).layout.schema
+        key = ("schema", tree)
+        if key not in self._memo:
+            found = self.index_of_first(tree).layout.schema
+            self._memo[key] = replace(found, tree=tree)
+        schema: Schema = self._memo[key]
+        return schema
 
     def index_of_first(self, tree: str | None) -> FileIndex:
         """Return the index of `tree` in the first file, building it if needed."""
@@ -123,3 +128,11 @@ class Source:
         """Keep the basket statistics that reading `piece` taught."""
         if learned and self.settings.learn_zones:
             self.store.learn(piece, learned)
+
+    def learn_everything(self, tree: str, names: tuple[str, ...] | None = None) -> None:
+        """Read `names` (all columns with baskets, if None) of every file for their statistics."""
+        from sxdask.rootio.read import zones_of
+        from sxdask.rootio.zonestore import build_stats
+
+        for index in self.indexes(tree):
+            build_stats(self.store, index, zones_of, names)

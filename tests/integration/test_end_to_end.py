@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
 
 import awkward as ak
 import numpy as np
@@ -11,9 +10,7 @@ import pytest
 import uproot
 
 import sxdask as sx
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from sxdask.plan.explain import format_bytes
 
 
 def test_selected_columns_equal_uproot_on_a_real_file(samples):
@@ -100,7 +97,7 @@ def test_a_selection_nothing_passes_keeps_the_type(nanoaod):
     found = query.compute()
     assert len(found) == 0
     assert str(found.type) == "0 * {Muon_pt: var * float32, run: uint32}"
-    assert [part.table.num_rows for part in query.stream()] == [0] * len(list(query.stream()))
+    assert sum(part.table.num_rows for part in query.stream()) == 0
 
 
 def test_a_wrong_branch_fails_before_any_work_with_a_suggestion(nanoaod_files):
@@ -117,20 +114,22 @@ def test_the_request_in_two_languages_is_one(nanoaod):
         "uproot-raw",
         {"treename": "Events", "cut": "nMuon >= 2", "expressions": ["MET_pt", "Muon_pt"]},
     )
-    assert native.compute().to_list() == raw.compute()["Events" if raw.compute().fields == ["Events"] else ["MET_pt", "Muon_pt"]].to_list()
+    assert raw.compute().to_list() == native.compute().to_list()
+    assert native.plan.outputs[0].root == raw.plan.outputs[0].root
 
 
-def test_the_graph_holds_no_plan_and_stays_small(nanoaod, make_nanoaod):
-    wide = make_nanoaod(20_000, "wide.root", extra_branches=300, entries_per_cluster=4_000)
+def test_the_graph_holds_no_plan_and_does_not_grow_with_the_branches(make_nanoaod):
+    narrow = make_nanoaod(4_000, "slim.root", entries_per_cluster=1_000)
+    wide = make_nanoaod(4_000, "wide.root", extra_branches=300, entries_per_cluster=1_000)
     sizes = []
-    for path in (nanoaod, wide):
+    for path in (narrow, wide):
         lazy = sx.dataset(path, "Events").where("nMuon >= 2").select("Muon_pt").dask()
         graph = dict(lazy.__dask_graph__())
         assert len(graph) == lazy.npartitions
         blob = pickle.dumps(graph)
         assert b"sxdask.plan" not in blob
         sizes.append(len(blob))
-    assert abs(sizes[0] - sizes[1]) < 0.05 * sizes[0]
+    assert sizes[0] == sizes[1]
 
 
 def test_explain_counts_branches_and_bytes(nanoaod):
@@ -140,7 +139,7 @@ def test_explain_counts_branches_and_bytes(nanoaod):
     assert "push_filter_into_scan" in text
     for name in ("MET_pt", "Muon_pt"):
         assert name in text
-        assert f"{tree[name].compressed_bytes:,}" in text.replace("_", ",")
+        assert format_bytes(int(tree[name].compressed_bytes)) in text
     assert "<script" not in query._repr_html_()
 
 
@@ -151,11 +150,3 @@ def test_num_events_files_and_schema(nanoaod_files):
     assert str(data.schema["Muon_pt"].type) == "var * float32"
     assert data.schema["Muon_pt"].list_depth == 1
     assert np.dtype(str(data.schema["event"].type)) == np.uint64
-
-
-def write(path: Path, **trees: dict[str, np.ndarray]) -> Path:
-    with uproot.recreate(path) as file:
-        for name, arrays in trees.items():
-            file.mktree(name, {key: value.dtype for key, value in arrays.items()})
-            file[name].extend(arrays)
-    return path
