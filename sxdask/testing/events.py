@@ -83,7 +83,7 @@ def _pieces(start: int, stop: int, seed: int, extra_branches: int) -> Iterator[E
 
 
 # Tests write many small files of one seed: the last blocks are kept.
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _block(seed: int, number: int, extra_branches: int) -> EventBlock:
     rng = np.random.default_rng((seed, number))
     truth = generate(rng, BLOCK_EVENTS)

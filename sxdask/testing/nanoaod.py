@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import uuid
 from contextlib import contextmanager
 from datetime import datetime
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 TREE = "Events"
 MAX_EXTRA_BRANCHES = 2_000
+
+# Threads that write at the same time would put back each other's clock.
+_CLOCK = threading.RLock()
 
 # Low levels: a test waits for the compressor, and no test is about the ratio.
 COMPRESSIONS = {
@@ -226,6 +230,7 @@ def _fixed_clock() -> Iterator[None]:
 
     clock = SimpleNamespace(datetime=Fixed)
     with (
+        _CLOCK,
         patch.object(uproot.writing._cascade, "datetime", clock),  # noqa: SLF001
         patch.object(uproot.writing._cascadetree, "datetime", clock),  # noqa: SLF001
         patch.object(uproot.writing.writable, "datetime", clock),

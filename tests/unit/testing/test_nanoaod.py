@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import awkward as ak
@@ -87,6 +88,15 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path) -> None:
     one = write_nanoaod(tmp_path / "one/a.root", 1_000, **options).read_bytes()
     assert write_nanoaod(tmp_path / "two/a.root", 1_000, **options).read_bytes() == one
     assert write_nanoaod(tmp_path / "one/a.root", 1_000, **options).read_bytes() == one
+
+
+def test_threads_may_write_at_once_and_the_clock_of_uproot_goes_on(tmp_path) -> None:
+    paths = [tmp_path / f"{number}.root" for number in range(6)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda path: write_nanoaod(path, 50), paths))
+    with uproot.recreate(tmp_path / "now.root") as file:
+        written = file.file._cascading.rootdirectory._header._created_on
+    assert (written.year, written.month, written.day) != (2025, 1, 1)
 
 
 @pytest.mark.parametrize(
