@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -31,6 +33,24 @@ def test_all_equals_what_is_visible() -> None:
 def test_every_public_name_says_what_it_is() -> None:
     for name in set(sxdask.__all__) - {"__version__"}:
         assert getattr(sxdask, name).__doc__, name
+
+
+LOAD_ALL = """
+import importlib, pkgutil, types
+import sxdask
+for module in pkgutil.walk_packages(sxdask.__path__, "sxdask."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+print([name for name in sxdask.__all__ if isinstance(getattr(sxdask, name), types.ModuleType)])
+"""
+
+
+def test_no_submodule_takes_the_place_of_a_public_name() -> None:
+    """Python makes each submodule that is imported an attribute of the package."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_ALL], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def private_uses(notebook: Path) -> list[str]:
