@@ -15,6 +15,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from sxdask.core.errors import SxdaskError
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from sxdask.rootio.store import IndexStore
 
     Wanted: TypeAlias = tuple[str, str | None]
-    Found: TypeAlias = tuple[Wanted, FileIndex | SxdaskError]
+    Result: TypeAlias = FileIndex | SxdaskError
+    Find: TypeAlias = Callable[[Wanted], Result | None]
+    Build: TypeAlias = Callable[[Wanted], Result]
 
 # Below this a new process would not have imported uproot before the work is done.
 FEWEST_FOR_PROCESSES = 8
@@ -41,16 +44,16 @@ def find_or_build(
     *,
     workers: int = 0,
     storage_options: Mapping[str, Any] | None = None,
-) -> Iterator[Found]:
+) -> Iterator[tuple[Wanted, Result]]:
     """Yield each of `wanted` with its index or its error: stored ones first, then as built."""
 
-    def find(item: Wanted) -> FileIndex | SxdaskError | None:
+    def find(item: Wanted) -> Result | None:
         try:
             return store.get(*item, storage_options=storage_options)
         except SxdaskError as error:
             return error
 
-    def build(item: Wanted) -> FileIndex | SxdaskError:
+    def build(item: Wanted) -> Result:
         try:
             return store.build(*item, storage_options=storage_options)
         except SxdaskError as error:
@@ -58,25 +61,30 @@ def find_or_build(
 
     missing = []
     for item in wanted:
-        if local_path(item[0]) is not None:
+        if _is_local(item):
             found = find(item)
             if found is None:
                 missing.append(item)
             else:
                 yield item, found
-    remote = [item for item in wanted if local_path(item[0]) is None]
-    if remote:
+    if remote := [item for item in wanted if not _is_local(item)]:
         count = workers or _REMOTE_THREADS
         yield from _in_threads(lambda item: find(item) or build(item), remote, count)
     count = min(workers or _cores(), len(missing))
-    if len(missing) < FEWEST_FOR_PROCESSES or count < 2 or not store.is_writable():
-        for item in missing:
-            yield item, build(item)
-        return
-    with _Workers(store, count) as pool:
-        yield from _in_threads(
-            lambda item: (pool.build(item) and find(item)) or build(item), missing, count
-        )
+    if len(missing) >= FEWEST_FOR_PROCESSES and count > 1 and store.is_writable():
+        with _Workers(store, count) as pool:
+            work = partial(_with_worker, pool, find, build)
+            yield from _in_threads(work, missing, count)
+    else:
+        yield from ((item, build(item)) for item in missing)
+
+
+def _is_local(item: Wanted) -> bool:
+    return local_path(item[0]) is not None
+
+
+def _with_worker(pool: _Workers, find: Find, build: Build, item: Wanted) -> Result:
+    return (pool.build(item) and find(item)) or build(item)
 
 
 def _cores() -> int:
@@ -85,8 +93,8 @@ def _cores() -> int:
 
 
 def _in_threads(
-    work: Callable[[Wanted], FileIndex | SxdaskError], items: Sequence[Wanted], count: int
-) -> Iterator[Found]:
+    work: Build, items: Sequence[Wanted], count: int
+) -> Iterator[tuple[Wanted, Result]]:
     pool = ThreadPoolExecutor(min(count, len(items)), thread_name_prefix="sxdask-index")
     try:
         pending = {pool.submit(work, item): item for item in items}

@@ -14,7 +14,6 @@ import time
 import warnings
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +45,7 @@ _LEARN_TIMEOUT_S = 10.0
 _MOST_OPEN = 32_768
 
 # (index file) -> (its modification time and inode, the index); shared by all stores.
-_opened: OrderedDict[Path, tuple[tuple[int, int], FileIndex]] = OrderedDict()
+_opened: OrderedDict[str, tuple[tuple[int, int], FileIndex]] = OrderedDict()
 _opened_lock = threading.Lock()
 
 
@@ -55,12 +54,12 @@ class IndexStore:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
-        self._memory: dict[Path, FileIndex] = {}  # where the folder cannot be written to
+        self._memory: dict[str, FileIndex] = {}  # where the folder cannot be written to
         self._warned = False
 
     def path_of(self, url: str, tree: str | None = None) -> Path:
         """Return where the index of that tree lies, or would; None is the file's usual tree."""
-        return self._place(normalise_url(url), tree)
+        return Path(self._place(normalise_url(url), tree))
 
     def get(
         self, url: str, tree: str | None = None, *, storage_options: Options = None
@@ -85,9 +84,9 @@ class IndexStore:
         """
         path = self._place(index.url, index.tree)
         try:
-            replace_bytes(path, index_to_bytes(index))
+            replace_bytes(Path(path), index_to_bytes(index))
             if asked is None:
-                replace_link(self._place(index.url, None), path)
+                replace_link(Path(self._place(index.url, None)), Path(path))
         except OSError as error:
             self._warn(error)
             self._memory[path] = index
@@ -208,15 +207,18 @@ class IndexStore:
             self._memory.clear()
         return pruned
 
-    def _place(self, url: str, tree: str | None) -> Path:
+    def _place(self, url: str, tree: str | None, suffix: str = INDEX_SUFFIX) -> str:
         digest = hashlib.sha256(f"{url}\0{tree or ''}".encode()).hexdigest()[:32]
-        return self.root / digest[:2] / f"{digest}{INDEX_SUFFIX}"
+        return f"{self.root}/{digest[:2]}/{digest}{suffix}"
 
-    def _lock(self, path: Path, timeout_s: float) -> AbstractContextManager[bool]:
+    def _zones(self, url: str, tree: str, stamp: FileStamp) -> ZoneSidecar:
+        return ZoneSidecar(self._place(url, tree, ZONES_SUFFIX), stamp)
+
+    def _lock(self, path: str, timeout_s: float) -> AbstractContextManager[bool]:
         # 4096 locks for all entries: they are never removed, and few meet by chance.
-        return file_lock(self.root / "locks" / path.name[:3], timeout_s=timeout_s)
+        return file_lock(self.root / "locks" / Path(path).name[:3], timeout_s=timeout_s)
 
-    def _load(self, path: Path) -> FileIndex | None:
+    def _load(self, path: str) -> FileIndex | None:
         try:
             state = os.stat(path)  # noqa: PTH116 - once for each of many files
         except OSError:
@@ -228,11 +230,9 @@ class IndexStore:
                 _opened.move_to_end(path)
                 return known[1]
         try:
-            index = open_index(path)
+            index = open_index(path, self._zones)
         except (OSError, ValueError):
             return self._memory.get(path)
-        sidecar = ZoneSidecar(path.resolve().with_suffix(ZONES_SUFFIX), index.stamp)
-        index = replace(index, zone_source=sidecar)
         with _opened_lock:
             _opened[path] = version, index
             while len(_opened) > _MOST_OPEN:

@@ -7,9 +7,11 @@ bits that they are (`dtype` says how to read them), so that nothing is rounded.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -19,8 +21,6 @@ from sxdask.rootio.atomic import replace_bytes
 from sxdask.rootio.model import ColumnLayout, ColumnZones, FileStamp, Piece
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sxdask.rootio.index import FileIndex
     from sxdask.rootio.store import IndexStore
 
@@ -36,7 +36,7 @@ ZoneReader: TypeAlias = Callable[
 class ZoneSidecar:
     """The statistics of one file as they are on disk now; empty if they are of another file."""
 
-    def __init__(self, path: Path, stamp: FileStamp) -> None:
+    def __init__(self, path: str, stamp: FileStamp) -> None:
         self.path = path
         self._stamp = stamp
         self._lock = threading.Lock()
@@ -46,7 +46,7 @@ class ZoneSidecar:
     def load(self) -> Mapping[str, ColumnZones]:
         """Return what is known, by column; the file is read again when it has changed."""
         try:
-            state = self.path.stat()
+            state = os.stat(self.path)  # noqa: PTH116 - once for each of many files
         except OSError:
             return {}
         seen = (state.st_mtime_ns, state.st_size, state.st_ino)
@@ -69,7 +69,7 @@ class ZoneSidecar:
                 known[name] = merged
                 changed = True
         if changed:
-            replace_bytes(self.path, _encode(known, self._stamp))
+            replace_bytes(Path(self.path), _encode(known, self._stamp))
         return changed
 
     def news(self, index: FileIndex, piece: Piece, learned: Mapping[str, ColumnZones]) -> bool:
@@ -82,7 +82,7 @@ class ZoneSidecar:
 
     def _read(self) -> Mapping[str, ColumnZones]:
         try:
-            with pa.memory_map(str(self.path)) as file, pa.ipc.open_file(file) as reader:
+            with pa.memory_map(self.path) as file, pa.ipc.open_file(file) as reader:
                 meta = json.loads((reader.schema.metadata or {}).get(_META, b"{}"))
                 batch = reader.get_batch(0)
             stamp = [self._stamp.size, self._stamp.mark, self._stamp.uuid]
