@@ -80,7 +80,7 @@ class LocalBackend(ClusterBackend):
             threads_per_worker=self.threads_per_worker,
             memory_limit=self.memory_limit,
             processes=self.processes,
-            host="127.0.0.1",
+            host="127.0.0.1" if self.processes else None,  # threads need no network at all
             dashboard_address="127.0.0.1:0",
             worker_dashboard_address="127.0.0.1:0",
             scheduler_kwargs={"dashboard": self.dashboard},

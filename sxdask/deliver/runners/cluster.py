@@ -28,6 +28,7 @@ NO_WORKER_SECONDS = 300.0
 _REFRESH_SECONDS = 5.0
 _WARM_UP_SECONDS = 2.0
 _FETCH_SECONDS = 60.0
+_GONE = {"cancelled", "lost"}
 # What calls on a client raise once its scheduler or event loop is gone.
 _LOST = (OSError, RuntimeError, TimeoutError, AttributeError)
 
@@ -106,6 +107,8 @@ class ClusterSession:
         keys = [(f"partition-{self._run}", self._serial + n) for n in range(len(jobs))]
         self._serial += len(jobs)
         with self._connected():
+            if self._function.status in _GONE:  # a restart of the cluster forgets it
+                self._function = self._send_function()
             futures = self._client.map(
                 attempt, [self._function] * len(jobs), list(jobs), key=keys, pure=False
             )
@@ -137,10 +140,10 @@ class ClusterSession:
     def _collect(self, futures: list[Any]) -> list[Completion]:
         positions = {future: self._futures.pop(future) for future in futures}
         values = self._fetch([future for future in futures if future.status == "finished"])
-        missing = [future for future in futures if future not in values]
-        if any(future.status != "error" for future in missing) and self._client.status == "running":
-            self._function = self._send_function()  # a restart of the cluster forgets it, too
-        return [*values.values(), *(_explain(future, positions[future]) for future in missing)]
+        return [
+            values[future] if future in values else _explain(future, positions[future])
+            for future in futures
+        ]
 
     def _fetch(self, futures: list[Any]) -> dict[Any, Completion]:
         """Return the results that can be had; a worker may die before its result has left."""
@@ -154,7 +157,7 @@ class ClusterSession:
         function = self._client.submit(
             cloudpickle.loads,
             self._payload,
-            key=(f"function-{self._run}", self._serial),
+            key=f"function-{uuid.uuid4().hex}",
             pure=False,
         )
         if self._num_threads:

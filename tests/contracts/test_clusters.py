@@ -1,0 +1,116 @@
+"""What every cluster backend promises. A new backend adds a subclass with one fixture."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from distributed import Client, LocalCluster
+
+from sxdask.clusters.backend import BACKENDS, ClusterBackend
+from sxdask.clusters.backends.address import AddressBackend
+from sxdask.clusters.backends.local import LocalBackend
+from sxdask.core.errors import RequestError, SystemFaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class ClusterContract:
+    @pytest.fixture
+    def backend(self) -> Iterator[ClusterBackend]:
+        raise NotImplementedError
+
+    def test_it_gives_a_client_that_computes_and_is_the_active_one(self, backend):
+        with backend as client:
+            assert client.submit(pow, 2, 10).result() == 1024
+            assert Client.current() is client
+
+    def test_starting_twice_gives_the_same_client(self, backend):
+        assert backend.start() is backend.start()
+        backend.close()
+
+    def test_it_closes_after_an_error(self, backend):
+        with pytest.raises(ZeroDivisionError), backend as client:
+            client.submit(divmod, 1, 0).result()
+        assert client.status == "closed"
+
+    def test_it_closes_twice_and_before_any_start(self, backend):
+        backend.close()
+        client = backend.start()
+        backend.close()
+        backend.close()
+        assert client.status == "closed"
+
+    def test_it_starts_again_after_it_was_closed(self, backend):
+        for _ in range(2):
+            with backend as client:
+                assert client.submit(abs, -1).result() == 1
+
+
+class TestLocalProcesses(ClusterContract):
+    @pytest.fixture
+    def backend(self):
+        made = LocalBackend(1, threads_per_worker=1)
+        yield made
+        made.close()
+
+    def test_the_scratch_directory_is_removed(self, backend):
+        with backend as client:
+            (folder,) = client.run(lambda dask_worker: dask_worker.local_directory).values()
+            assert Path(folder).exists()
+        assert not Path(folder).parents[1].exists()
+
+    def test_everything_listens_on_this_machine_only(self, backend):
+        with backend as client:
+            info = client.scheduler_info()
+            assert info["address"].startswith("tcp://127.0.0.1:")
+            assert all(address.startswith("tcp://127.0.0.1:") for address in info["workers"])
+
+    def test_a_memory_limit_holds(self):
+        with LocalBackend(1, threads_per_worker=1, memory_limit="1GiB") as client:
+            (worker,) = client.scheduler_info()["workers"].values()
+            assert worker["memory_limit"] == 2**30
+
+
+class TestLocalThreads(ClusterContract):
+    @pytest.fixture
+    def backend(self):
+        made = LocalBackend(1, threads_per_worker=2, processes=False)
+        yield made
+        made.close()
+
+
+class TestAddress(ClusterContract):
+    @pytest.fixture
+    def backend(self):
+        with LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=False,
+            protocol="tcp://",
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+        ) as cluster:
+            made = AddressBackend(cluster.scheduler_address)
+            yield made
+            made.close()
+            assert cluster.status.name == "running"  # it is not ours to stop
+
+    def test_nobody_at_the_address_is_a_clear_error(self):
+        began = time.monotonic()
+        with pytest.raises(SystemFaultError, match="no Dask scheduler answers") as caught:
+            AddressBackend("tcp://127.0.0.1:9", timeout_s=0.5).start()
+        assert caught.value.context["address"] == "tcp://127.0.0.1:9"
+        assert time.monotonic() - began < 10
+
+    def test_nonsense_is_refused(self):
+        with pytest.raises(RequestError, match="no address"):
+            AddressBackend("carrier-pigeon://roof").start()
+
+
+def test_every_registered_backend_can_be_loaded():
+    assert [BACKENDS.load(name) for name in BACKENDS.names()] == [LocalBackend, AddressBackend]
