@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
@@ -26,7 +26,7 @@ from sxdask.graph.partition import partition_entries
 from sxdask.graph.reader import PlanReader, assemble
 from sxdask.plan.bounds import is_fallible, zone_test
 from sxdask.plan.explain import expression_text
-from sxdask.plan.expr import Column, Expr, columns_of
+from sxdask.plan.expr import Binary, Column, Expr, columns_of
 from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.nodes import Output, Project, Scan
 from sxdask.rootio.model import ColumnLayout, Conjunct, Piece, ReadOptions
@@ -160,25 +160,33 @@ def _parts(output: Output) -> tuple[Scan, tuple[tuple[str, Expr], ...]]:
 
 
 def _conjuncts(predicate: Sequence[Expr]) -> tuple[tuple[Conjunct, ...], bool]:
-    """Compile the predicate; the flag is False if a constant part can never hold."""
-    found: list[Conjunct] = []
+    """Compile the predicate; the flag is False if a constant part can never hold.
+
+    Conditions on the same columns become one, so that what they share (an
+    invariant mass between two bounds) is computed once.
+    """
+    groups: dict[tuple[tuple[str, ...], bool], list[Expr]] = {}
     for expr in predicate:
-        mask = MaskProgram(compile_program([expr]))
         columns = columns_of(expr)
-        if not columns:
-            if not mask({}).all():
-                return (), False
-            continue
-        found.append(
-            Conjunct(
-                columns=columns,
-                mask=mask,
-                text=expression_text(expr),
-                zone=zone_test(expr),
-                fallible=is_fallible(expr),
-            )
-        )
-    return tuple(found), True
+        if columns:
+            groups.setdefault((tuple(sorted(columns)), is_fallible(expr)), []).append(expr)
+        elif not MaskProgram(compile_program([expr]))({}).all():
+            return (), False
+    return tuple(
+        _conjunct(group, fallible=fallible) for (_, fallible), group in groups.items()
+    ), True
+
+
+def _conjunct(group: Sequence[Expr], *, fallible: bool) -> Conjunct:
+    expr = reduce(partial(Binary, "&"), group)
+    tests = [test for test in map(zone_test, group) if test is not None]
+    return Conjunct(
+        columns=columns_of(expr),
+        mask=MaskProgram(compile_program([expr])),
+        text=expression_text(expr),
+        zone=ZoneAll(tuple(tests)) if len(tests) > 1 else next(iter(tests), None),
+        fallible=fallible,
+    )
 
 
 def _zone_columns(conjuncts: Sequence[Conjunct]) -> tuple[str, ...]:

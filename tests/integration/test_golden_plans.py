@@ -1,0 +1,51 @@
+"""The plan of every recipe is text that a physicist can review; it changes only on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import sxdask as sx
+from sxdask.pipeline.compile import optimized_plan
+from sxdask.plan.explain import explain_text
+from sxdask.request.recipe import load_recipe
+from sxdask.testing.generated import generated_files
+
+GRAPHS = Path(__file__).parents[2] / "graphs"
+CASES: dict[str, Callable[[sx.Dataset], sx.Query]] = {
+    "case_select_then_where": lambda data: (
+        data.select("MET_pt", twice="MET_pt * 2").where("twice > 100").select("twice")
+    ),
+    "case_constants": lambda data: data.where("MET_pt > 2 * 25").select("MET_pt"),
+    "case_same_condition_twice": lambda data: (
+        data.where("nMuon >= 2").where("(nMuon >= 2) & (MET_pt > 20)").select("Muon_pt")
+    ),
+}
+RECIPES = sorted((GRAPHS / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_plan_matches_golden(recipe, tmp_path_factory, golden):
+    spec = load_recipe(recipe).dataset.generate
+    few = spec.model_copy(update={"num_events": 50, "files": 1})
+    (file,) = generated_files(few, tmp_path_factory.getbasetemp())
+    query = sx.load(recipe, dataset=sx.dataset(file))
+    golden(recipe.stem, f"# {query.title}\n\n{plan_text(query)}\n")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_plan_of_a_chained_query_matches_golden(case, nanoaod, golden):
+    golden(case, f"{plan_text(CASES[case](sx.dataset(nanoaod)))}\n")
+
+
+def test_every_golden_belongs_to_a_recipe_or_a_case():
+    stems = {path.stem for path in (GRAPHS / "golden").glob("*.txt")}
+    assert stems == {*CASES, *(path.stem for path in RECIPES)}
+
+
+def plan_text(query: sx.Query) -> str:
+    """Return logical plan, rewrites and optimised plan, without anything of the files."""
+    _, steps = optimized_plan(query.plan, query._source)
+    return explain_text(query.plan, steps)
