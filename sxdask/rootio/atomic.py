@@ -24,6 +24,8 @@ def replace_bytes(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(descriptor)  # else a power cut may leave pages of zeros under the new name
         os.replace(name, path)  # noqa: PTH105 - one call for each of many files
     except BaseException:
         with suppress(OSError):

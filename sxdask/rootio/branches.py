@@ -84,8 +84,15 @@ def _row(tree: Any, name: str, path: str, branch: Any, forms: dict[str, str]) ->
         entry_starts=starts if usable else _NO_BASKETS,
         compressed=int(branch.compressed_bytes),
         uncompressed=int(branch.uncompressed_bytes),
-        compression=int(branch.member("fCompress")),
+        compression=_compression(branch),
     )
+
+
+def _compression(branch: Any) -> int:
+    code = int(branch.member("fCompress"))
+    if code > 0 or branch.compressed_bytes >= branch.uncompressed_bytes:
+        return max(code, 0)
+    return int(branch.file.fCompress)  # ROOT's kInherit, and what uproot leaves as 0
 
 
 def _damage(tree: Any, path: str, branch: Any) -> str:
@@ -174,8 +181,12 @@ def _one_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def field_facts(ntuple: Any) -> tuple[list[BranchRow], Int64Array]:
-    """Return the top-level fields of an RNTuple and the edges of its clusters."""
+def field_facts(ntuple: Any) -> tuple[list[BranchRow], Int64Array, int]:
+    """Return the top-level fields of an RNTuple, its cluster edges and its compressed bytes.
+
+    A projected field has the sizes of the columns that it shows, which are
+    counted once in the total.
+    """
     records = ntuple.field_records
     below: dict[int, list[int]] = {}
     for number, record in enumerate(records):
@@ -187,25 +198,21 @@ def field_facts(ntuple: Any) -> tuple[list[BranchRow], Int64Array]:
         if record.parent_field_id != number:
             continue
         family = list(_family(number, below))
-        compressed, uncompressed, code = (
-            sum(sizes[item][0] for item in family if item in sizes),
-            sum(sizes[item][1] for item in family if item in sizes),
-            next((sizes[item][2] for item in family if item in sizes), 0),
+        sources = {_source(records, item) for item in family}
+        known = [sizes[item] for item in sources if item in sizes]
+        row = BranchRow(
+            facts=_field(ntuple, number, family),
+            seek=_NONE,
+            num_bytes=_NONE,
+            entry_starts=_NO_BASKETS,
+            compressed=sum(item[0] for item in known),
+            uncompressed=sum(item[1] for item in known),
+            compression=known[0][2] if known else 0,
         )
-        rows.append(
-            BranchRow(
-                facts=_field(ntuple, number, family),
-                seek=_NONE,
-                num_bytes=_NONE,
-                entry_starts=_NO_BASKETS,
-                compressed=compressed,
-                uncompressed=uncompressed,
-                compression=code,
-            )
-        )
+        rows.append(row)
     clusters = [item.num_first_entry for item in ntuple.cluster_summaries]
     edges = np.unique(np.array([0, *clusters, int(ntuple.num_entries)], np.int64))
-    return rows, edges
+    return rows, edges, sum(item[0] for item in sizes.values())
 
 
 def _family(number: int, below: dict[int, list[int]]) -> Iterable[int]:
@@ -214,6 +221,11 @@ def _family(number: int, below: dict[int, list[int]]) -> Iterable[int]:
         current = todo.pop()
         yield current
         todo.extend(reversed(below.get(current, [])))
+
+
+def _source(records: Sequence[Any], number: int) -> int:
+    source = records[number].source_field_id
+    return number if source is None else int(source)
 
 
 def _field(ntuple: Any, number: int, family: Sequence[int]) -> BranchFacts:
@@ -227,7 +239,6 @@ def _field(ntuple: Any, number: int, family: Sequence[int]) -> BranchFacts:
         form = ntuple.field_form(number, paths)
     except Exception as error:  # noqa: BLE001 - uproot raises many kinds at exotic fields
         return BranchFacts(name, name, typename, title, None, _one_line(error))
-    # as uproot returns it: to_buffers and back changes index widths
     text = form_json(form.to_dict(verbose=False))
     return BranchFacts(name, name, typename, title, ColumnLayout(name, name, "uproot", text))
 

@@ -70,10 +70,11 @@ def build_index(
         with _decoding(url, name):
             kind, found = _tree_kind(file, name), file[name]
             if kind == "rntuple":
-                rows, clusters = field_facts(found)
+                rows, clusters, total = field_facts(found)
             else:
                 rows = branch_facts(found)
                 clusters = cluster_edges(rows, int(found.num_entries))
+                total = sum(row.compressed for row in rows)
         index = FileIndex(
             url=url,
             tree=name,
@@ -84,6 +85,7 @@ def build_index(
             layout=make_layout([row.facts for row in rows]),
             table=_table(rows),
             compression=compression_name(int(file.file.fCompress)),
+            total_bytes=total,
             build_seconds=time.perf_counter() - begin,
             index_bytes=0,
         )

@@ -76,7 +76,8 @@ class FileIndex:
 
     `cluster_starts` are the entries where reading can begin without touching
     a neighbour's baskets, with `num_entries` at the end (``[0]`` for an empty
-    tree). `compression` names the file's default algorithm and level.
+    tree). `compression` names the file's default algorithm and level,
+    `total_bytes` is the compressed size of all branches together.
     `index_bytes` is the size of the index itself, `build_seconds` what it cost.
     """
 
@@ -89,14 +90,10 @@ class FileIndex:
     layout: TreeLayout
     table: BranchTable = field(repr=False)
     compression: tuple[str, int]
+    total_bytes: int
     build_seconds: float
     index_bytes: int
     zone_source: ZoneSource | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def total_bytes(self) -> int:
-        """Compressed bytes of all branches together."""
-        return int(self.table.compressed.sum())
 
     def compressed_bytes(self, names: Iterable[str]) -> Int64Array:
         """Return the compressed size of each named column, shape ``(n_names,)``."""
@@ -267,6 +264,7 @@ def index_to_bytes(index: FileIndex) -> bytes:
         "num_entries": index.num_entries,
         "layout": index.layout.digest,
         "compression": index.compression,
+        "total_bytes": index.total_bytes,
         "build_seconds": index.build_seconds,
     }
     batch = pa.RecordBatch.from_arrays(arrays, names=[*columns, "layout"])
@@ -349,6 +347,7 @@ def _from_batch(batch: Any, meta: dict[str, Any], size: int, zones: ZonesOf | No
         layout=layout,
         table=table,
         compression=(algorithm, level),
+        total_bytes=meta["total_bytes"],
         build_seconds=meta["build_seconds"],
         index_bytes=size,
         zone_source=zones(meta["url"], meta["tree"], stamp) if zones is not None else None,

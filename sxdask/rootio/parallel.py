@@ -13,7 +13,7 @@ import os
 import queue
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -104,6 +104,17 @@ def _in_threads(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _ask(process: subprocess.Popen[str], item: Wanted) -> bool:
+    if process.stdin is None or process.stdout is None:
+        return False
+    try:
+        process.stdin.write(json.dumps(item) + "\n")
+        process.stdin.flush()
+        return process.stdout.readline() == "built\n"
+    except (OSError, ValueError):  # it has died
+        return False
+
+
 class _Workers:
     """Processes that build indexes into the store; each answers one line for one line."""
 
@@ -121,6 +132,7 @@ class _Workers:
             )
             for _ in range(count)
         ]
+        self._closed = False
         self._idle: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
         for process in self._processes:
             self._idle.put(process)
@@ -129,20 +141,18 @@ class _Workers:
         """Have one tree built; False if that failed, which the caller then does itself."""
         process = self._idle.get()
         try:
-            if process.stdin is None or process.stdout is None:
-                return False
-            process.stdin.write(json.dumps(item) + "\n")
-            process.stdin.flush()
-            return process.stdout.readline() == "built\n"
-        except (OSError, ValueError):  # it has died, or was ended by __exit__
-            return False
+            built = _ask(process, item)
         finally:
             self._idle.put(process)
+        if self._closed:
+            raise CancelledError
+        return built
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closed = True
         for process in self._processes:
             process.kill()
         for process in self._processes:

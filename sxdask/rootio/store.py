@@ -76,21 +76,21 @@ class IndexStore:
         index = self._load(self._place(url, tree))
         return index if index is not None and _same(index.stamp, stamp) else None
 
-    def put(self, index: FileIndex, *, asked: str | None = "") -> FileIndex:
+    def put(self, index: FileIndex, *, usual: bool = False) -> FileIndex:
         """Store an index and return it as it is read back.
 
-        With ``asked=None`` it is also what the file's usual tree means. Where
+        With `usual` it is also found as the file's usual tree. Where
         the folder cannot be written to, it is kept in memory, with a warning.
         """
         path = self._place(index.url, index.tree)
         try:
             replace_bytes(Path(path), index_to_bytes(index))
-            if asked is None:
+            if usual:
                 replace_link(Path(self._place(index.url, None)), Path(path))
         except OSError as error:
             self._warn(error)
             self._memory[path] = index
-            if asked is None:
+            if usual:
                 self._memory[self._place(index.url, None)] = index
             return index
         return self._load(path) or index
@@ -112,7 +112,7 @@ class IndexStore:
             index = self.get(url, tree, storage_options=storage_options)
             if index is None:
                 made = build_index(url, tree, storage_options=storage_options)
-                index = self.put(made, asked=tree)
+                index = self.put(made, usual=tree is None)
             return index
 
     def ensure(
