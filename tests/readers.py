@@ -69,8 +69,7 @@ def piece(index: int, start: int, stop: int, *, url: str = "/data/a.root") -> Pi
 def pieces(count: int, *, size: int = 10) -> list[Piece]:
     """Return `count` pieces of `size` entries, four a file."""
     return [
-        piece(n, n % 4 * size, (n % 4 + 1) * size, url=f"/data/{n // 4}.root")
-        for n in range(count)
+        piece(n, n % 4 * size, (n % 4 + 1) * size, url=f"/data/{n // 4}.root") for n in range(count)
     ]
 
 

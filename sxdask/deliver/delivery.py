@@ -160,7 +160,7 @@ class _Run:
             cancel=self.options.cancel,
         )
         left = _per_file(missing)
-        with closing(outcomes):  # type: ignore[type-var]
+        with closing(outcomes):
             for outcome in outcomes:
                 part, piece = missing[outcome.position]
                 left[piece.url] -= 1

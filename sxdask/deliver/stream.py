@@ -20,7 +20,7 @@ from sxdask.deliver.runner import Runner, Session, choose_runner
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,11 +37,12 @@ class Outcome(Generic[R]):
     """How one item ended: its value, or the error of its last try.
 
     `position` is the item's place in the input, `attempts` the number of
-    tries, `seconds` the time of all of them on their workers.
+    tries, `seconds` the time of all of them on their workers. Where there is
+    an `error`, `value` is None.
     """
 
     position: int
-    value: R | None
+    value: R
     error: SxdaskError | None
     attempts: int
     seconds: float
@@ -124,7 +125,7 @@ def run_tasks(  # noqa: PLR0913 - the options of a run, by keyword
     retries: int = 3,
     on_error: OnError = "raise",
     cancel: threading.Event | None = None,
-) -> Iterator[Outcome[R]]:
+) -> Generator[Outcome[R]]:
     """Run `function` on every item and yield the outcomes as they come.
 
     Closing the generator (or an exception in it, KeyboardInterrupt included)

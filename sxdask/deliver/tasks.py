@@ -180,5 +180,5 @@ def partition_event(piece: Piece, outcome: Outcome[Any], *, last_of_file: bool =
     file = public_url(piece.url)
     if outcome.error is not None:
         return PartitionFailed(piece.index, file, outcome.error.code, outcome.error.problem)
-    value: Any = outcome.value
+    value = outcome.value
     return PartitionDone(piece.index, file, value.rows, value.report, last_of_file)

@@ -108,9 +108,7 @@ class SinkContract:
         before = first.commit(write_all(first))
         second = self.sink()
         stored = second.begin(DELIVERY)
-        assert sorted(item.object for item in stored) == [
-            item.object for item in before.partitions
-        ]
+        assert sorted(item.object for item in stored) == [item.object for item in before.partitions]
         assert second.commit(stored) == before
 
     def test_another_delivery_is_refused_unless_it_may_overwrite(self) -> None:
@@ -151,16 +149,12 @@ class SinkContract:
     def test_what_an_interrupted_run_stored_is_accepted_by_its_receipts(self) -> None:
         first = self.sink()
         receipts = write_all(first)[:2]
-        sink = self.again(first)
+        sink = self.sink()
         assert sorted(item.object for item in sink.begin(DELIVERY, receipts)) == [
             item.object for item in receipts
         ]
         sink.commit([*receipts, sink.write(PARTS[2], table(PARTS[2]))])
         assert self.stored().to_list() == numbers(0, 30).to_list()
-
-    def again(self, sink: Sink) -> Sink:
-        """Return a sink that sees what `sink` wrote, as the next run would."""
-        return self.sink()
 
 
 class TestMemorySink(SinkContract):
@@ -253,10 +247,8 @@ class FilesContract(SinkContract):
         sink = self.sink()
         manifest = sink.commit(write_all(sink))
         self.put(manifest.partitions[1].object, b"cut")
-        assert manifest.verify() == [
-            f"{manifest.partitions[1].object}: 3 bytes, the manifest says "
-            f"{manifest.partitions[1].bytes}"
-        ]
+        cut = manifest.partitions[1]
+        assert manifest.verify() == [f"{cut.object}: 3 bytes, the manifest says {cut.bytes}"]
         sink = self.sink()
         stored = sink.begin(DELIVERY)
         assert {item.part for item in stored} == {PARTS[0], PARTS[2]}
@@ -287,7 +279,7 @@ class TestLocalDirectory(FilesContract):
     def _destination(self, tmp_path: Path) -> None:
         self.url = str(tmp_path / "out")
 
-    def test_a_target_that_is_a_file_is_a_clear_error(self, tmp_path: Path) -> None:
+    def test_a_target_that_is_a_file_is_a_clear_error(self) -> None:
         Path(self.url).write_text("a file")
         sink = self.sink()
         with pytest.raises((RequestError, DeliveryError), match="out"):

@@ -38,8 +38,8 @@ def test_the_names_that_dask_users_know(scheduler, kind):
 
 def test_the_configured_number_of_workers_holds():
     with dask.config.set(num_workers=3):
-        assert choose_runner(scheduler="threads").num_threads == 3
-        assert choose_runner(scheduler="processes").num_processes == 3
+        assert ThreadRunner().num_threads == 3
+        assert ProcessRunner().num_processes == 3
 
 
 def test_an_unknown_name_is_refused_with_a_hint():

@@ -185,6 +185,7 @@ def test_skipped_errors_are_outcomes(runner):
     bad = sorted(item.position for item in outcomes if item.error is not None)
     assert bad == [1, 3, 5]
     error = next(item.error for item in outcomes if item.position == 3)
+    assert error is not None
     assert error.problem == "ValueError: bad 3"
     assert 'raise ValueError(f"bad {number}")' in error.context["traceback"]
 
@@ -313,5 +314,3 @@ def test_items_that_look_like_dask_tasks_are_items():
     items = [(square, 3), ["a", "b"], {"x": (square, 2)}, "partition-0"]
     outcomes = run_tasks(repr, items, runner=GetRunner(dask.get), ordered=True)
     assert [item.value for item in outcomes] == [repr(item) for item in items]
-
-
