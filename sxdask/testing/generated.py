@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sxdask.testing.nanoaod import write_nanoaod_files
 
 if TYPE_CHECKING:
-    from sxdask.request.recipe import Generate
+    from sxdask.requests.recipe import Generate
 
 # What decides the bytes of a file: with any of these changed, old data is not today's.
 _GENERATOR = ("collisions", "detector", "events", "kinematics", "nanoaod")

@@ -10,7 +10,7 @@ import pytest
 import sxdask as sx
 from sxdask.pipeline.compile import optimized_plan
 from sxdask.plan.explain import explain_text
-from sxdask.request.recipe import load_recipe
+from sxdask.requests.recipe import load_recipe
 from sxdask.testing.generated import generated_files
 
 GRAPHS = Path(__file__).parents[2] / "graphs"
@@ -47,5 +47,5 @@ def test_every_golden_belongs_to_a_recipe_or_a_case():
 
 def plan_text(query: sx.Query) -> str:
     """Return logical plan, rewrites and optimised plan, without anything of the files."""
-    _, steps = optimized_plan(query.plan, query._source)
+    _, steps = optimized_plan(query.plan, query.source)
     return explain_text(query.plan, steps)

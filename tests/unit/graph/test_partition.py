@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +21,7 @@ def test_partitions_tile_the_tree_on_cluster_edges(cluster_edges, bytes_per_entr
     ranges = partition_entries(cluster_edges, bytes_per_entry=bytes_per_entry, target_bytes=target)
     assert ranges[0][0] == 0
     assert ranges[-1][1] == cluster_edges[-1]
-    assert all(a[1] == b[0] for a, b in zip(ranges, ranges[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(ranges))
     assert {edge for pair in ranges for edge in pair} <= set(cluster_edges.tolist())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -10,6 +9,7 @@ import yaml
 from sxdask.core.errors import RecipeError
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
     from pathlib import Path
 
 MAX_RECIPE_BYTES: Final = 1024 * 1024
@@ -23,7 +23,9 @@ class _StrictLoader(yaml.SafeLoader):
         for key, _ in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else None
             if name in seen and name != "<<":
-                raise yaml.MarkedYAMLError(None, None, f"key {name!r} is here twice", key.start_mark)
+                raise yaml.MarkedYAMLError(
+                    None, None, f"key {name!r} is here twice", key.start_mark
+                )
             seen.add(name)
         return super().construct_mapping(node, deep=deep)
 

@@ -18,8 +18,8 @@ from pydantic import (
 )
 
 from sxdask.core.errors import RecipeError, RequestError, close_names
-from sxdask.request.quantity import parse_bytes
-from sxdask.request.yaml_text import YamlText
+from sxdask.requests.quantity import parse_bytes
+from sxdask.requests.yaml_text import YamlText
 
 Files: TypeAlias = str | list[str] | dict[str, str | None]
 Select: TypeAlias = list[str | dict[str, str]] | dict[str, str]
@@ -117,7 +117,8 @@ class Recipe(_Strict):
         """
         if self.selection is not None:
             return self.selection
-        define, names = dict(self.define), None
+        define = dict(self.define)
+        names: list[str] | None = None
         if self.select is not None:
             names = []
             items = [self.select] if isinstance(self.select, dict) else self.select
@@ -198,14 +199,18 @@ def _place(error: Any, values: Any) -> tuple[int | str, ...]:
     location = error["loc"]
     place: list[int | str] = []
     for step in location:
-        if isinstance(values, dict) and step in values:
-            values = values[step]
-        elif isinstance(values, list) and isinstance(step, int) and step < len(values):
+        if _has(values, step):
             values = values[step]
         elif error["type"] != "missing" or step is not location[-1]:
             continue
         place.append(step)
     return tuple(place)
+
+
+def _has(values: Any, step: int | str) -> bool:
+    if isinstance(values, dict):
+        return step in values
+    return isinstance(values, list) and isinstance(step, int) and step < len(values)
 
 
 def _known_keys(place: tuple[int | str, ...]) -> str:

@@ -1,18 +1,12 @@
-"""What users hold: datasets, queries and the partitions that stream out of them.
-
-Everything here is lazy: a `Dataset` opens one file when its schema is asked
-for, a `Query` is a value, and only `compute`, `stream`, `deliver` and `dask`
-look at all files.
-"""
+"""A request over a dataset, and the partitions that stream out of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from sxdask.core.errors import RecipeError, RequestError
-from sxdask.core.settings import Settings, load_settings
+from sxdask.core.errors import RequestError
 from sxdask.pipeline.compile import (
     Compiled,
     compile_plan,
@@ -22,26 +16,26 @@ from sxdask.pipeline.compile import (
     tree_of,
 )
 from sxdask.pipeline.run import Run
-from sxdask.pipeline.source import IndexProgress, Source
 from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.frontend import FRONTENDS, Selection
-from sxdask.plan.nodes import Filter, Node, Output, Plan, Project, Scan
+from sxdask.plan.nodes import Filter, Node, Plan, Project
 from sxdask.plan.selection import parse_outputs, parse_predicate
 from sxdask.plan.types import schema_of
-from sxdask.request.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from os import PathLike
 
     import awkward as ak
     import dask_awkward as dak
     import pyarrow as pa
 
+    from sxdask.api.datasets import Dataset
     from sxdask.core.events import Progress
+    from sxdask.core.settings import Settings
     from sxdask.core.types import Schema
-    from sxdask.datasets.resolve import Source as Files
     from sxdask.deliver.manifest import Manifest
+    from sxdask.pipeline.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,74 +55,6 @@ class Partition:
     output: str = ""
 
 
-class Dataset:
-    """Files that hold one kind of tree; made by `sxdask.dataset`."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    @property
-    def name(self) -> str:
-        """A name for people."""
-        return self._source.files.name
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """URLs or paths of the files, in reading order."""
-        return tuple(item.url for item in self._source.files.files)
-
-    @cached_property
-    def tree(self) -> str:
-        """The tree that selections mean when they name none."""
-        return self._source.default_tree
-
-    @property
-    def trees(self) -> tuple[str, ...]:
-        """Trees of the first file."""
-        return self._source.trees
-
-    @property
-    def schema(self) -> Schema:
-        """Columns of the tree: ordered name -> type, list depth, title."""
-        return self._source.schema(self.tree)
-
-    @property
-    def num_events(self) -> int:
-        """Entries of the tree over all files; indexes the files if need be."""
-        return sum(item.num_entries for item in self._source.indexes(self.tree))
-
-    def index(self, *, progress: IndexProgress | None = None, stats: bool = False) -> Dataset:
-        """Build the index of every file now, with basket statistics if `stats`."""
-        self._source.indexes(self.tree, progress=progress)
-        if stats:
-            self._source.learn_everything(self.tree)
-        return self
-
-    def where(self, predicate: str) -> Query:
-        """Keep the events for which `predicate` holds; see `Query.where`."""
-        return self._everything().where(predicate)
-
-    def select(self, *names: str, **expressions: str) -> Query:
-        """Choose columns by name or glob and compute others; see `Query.select`."""
-        return self._everything().select(*names, **expressions)
-
-    def request(self, language: str, selection: Selection) -> Query:
-        """Ask in one of the request languages."""
-        return request(language, selection, dataset=self)
-
-    def dask(self) -> dak.Array:
-        """Return all columns and events as a lazy dask-awkward array."""
-        lazy: dak.Array = self._everything().dask()
-        return lazy
-
-    def _everything(self) -> Query:
-        return Query(self._source, Plan((Output("", Scan(self.tree)),)))
-
-    def __repr__(self) -> str:
-        count = len(self.files)
-        return f"<Dataset {self.name!r}: {count} file{'s' if count != 1 else ''}>"
-
-
 class Query:
     """A request over a dataset: a value, nothing is read before it is asked to.
 
@@ -137,15 +63,21 @@ class Query:
     """
 
     def __init__(self, source: Source, plan: Plan, *, title: str = "") -> None:
-        self._source = source
+        self.source = source
         self.plan = plan
         self.title = title
         self._last: Run | None = None
 
+    @classmethod
+    def parse(cls, language: str, selection: Selection, source: Source, *, title: str = "") -> Self:
+        """Return the query that `selection` means, checked against the first file."""
+        frontend = FRONTENDS.load(language)(source.settings)
+        return cls(source, frontend.parse(selection, source), title=title)
+
     @cached_property
     def fingerprint(self) -> str:
         """Hexadecimal name of the optimised plan, the same in every process."""
-        return fingerprint(optimized_plan(self.plan, self._source)[0])
+        return fingerprint(optimized_plan(self.plan, self.source)[0])
 
     def where(self, predicate: str) -> Query:
         """Keep the rows for which `predicate` holds.
@@ -289,18 +221,18 @@ class Query:
             str(target),
             format_name=format,
             overwrite=overwrite,
-            storage_options=self._source.storage_options,
+            storage_options=self.source.storage_options,
         )
         run = self._run(client, scheduler, progress)
         return run.deliver(sink, format_name=format, title=self.title, resume=resume)
 
     def over(self, dataset: Dataset) -> Query:
         """Return the same request over another dataset."""
-        return Query(dataset._source, self.plan, title=self.title)  # noqa: SLF001
+        return Query(dataset.source, self.plan, title=self.title)
 
     @cached_property
     def _compiled(self) -> Compiled:
-        return compile_plan(self.plan, self._source)
+        return compile_plan(self.plan, self.source)
 
     def _run(self, client: Any, scheduler: Any, progress: Any) -> Run:
         self._last = Run(self._compiled, client=client, scheduler=scheduler, show=progress)
@@ -313,7 +245,7 @@ class Query:
 
     @property
     def _limits(self) -> Settings:
-        return self._source.settings
+        return self.source.settings
 
     def _only_root(self) -> Node:
         if len(self.plan.outputs) != 1:
@@ -327,108 +259,12 @@ class Query:
     def _schema_of(self, root: Node) -> Schema:
         (output,) = self.plan.outputs
         tree = tree_of(output)
-        return schema_of(root, self._source.schema(tree))
+        return schema_of(root, self.source.schema(tree))
 
     def _with(self, root: Node) -> Query:
         (output,) = self.plan.outputs
         return Query(
-            self._source,
+            self.source,
             replace(self.plan, outputs=(replace(output, root=root),)),
             title=self.title,
         )
-
-
-def dataset(
-    source: Files,
-    tree: str | None = None,
-    *,
-    storage_options: Mapping[str, Any] | None = None,
-    name: str | None = None,
-    settings: Settings | None = None,
-) -> Dataset:
-    """Name the files to read from.
-
-    Parameters
-    ----------
-    source
-        A path, glob, directory or URL (http, s3, root), a list of them, or a
-        mapping of path to tree. ``?files=N`` takes the first N in sorted order.
-    tree
-        Name of the tree; by default the only one, or the usual one (``Events``).
-    storage_options
-        Options for fsspec. Secrets are refused: they belong to the environment.
-    name
-        A name for people; by default it is made from `source`.
-
-    Raises
-    ------
-    FileMissingError, EmptyDatasetError, AccessDeniedError
-        If there is nothing to read.
-    """
-    from sxdask.datasets.resolve import resolve
-
-    values = settings or load_settings()
-    files = resolve(source, tree, storage_options=storage_options, settings=values)
-    if name is not None:
-        files = replace(files, name=name)
-    return Dataset(Source(files, values))
-
-
-def request(language: str, selection: Selection, *, dataset: Dataset, title: str = "") -> Query:
-    """Ask in one of the request languages (``sxdask.plan.frontend`` lists them).
-
-    The request is checked against the first file at once: unknown branches and
-    mistakes of type are errors here, not on a worker.
-    """
-    source = dataset._source  # noqa: SLF001
-    frontend = FRONTENDS.load(language)(source.settings)
-    return Query(source, frontend.parse(selection, source), title=title)
-
-
-def load(
-    path: str | PathLike[str],
-    *,
-    dataset: Dataset | None = None,
-    settings: Settings | None = None,
-) -> Query:
-    """Read a recipe (YAML) and return its query, ready to run.
-
-    Parameters
-    ----------
-    path
-        The recipe file.
-    dataset
-        Data to run it over, in place of what the recipe names. Data that the
-        recipe generates are written to the cache directory, once.
-
-    Raises
-    ------
-    RecipeError
-        If the file is not a recipe, or names no data and none is given.
-    """
-    recipe = load_recipe(path)
-    values = dataset._source.settings if dataset else settings or load_settings()  # noqa: SLF001
-    if recipe.partition_bytes is not None:
-        values = replace(values, partition_bytes=recipe.partition_bytes)
-    if dataset is not None:
-        data = Dataset(replace(dataset._source, settings=values))  # noqa: SLF001
-    else:
-        data = _dataset_of(recipe, str(path), values)
-    return request(recipe.language, recipe.request, dataset=data, title=recipe.title)
-
-
-def _dataset_of(recipe: Recipe, path: str, settings: Settings) -> Dataset:
-    """Return the dataset that a recipe names or generates."""
-    spec = recipe.dataset
-    if spec is None:
-        raise RecipeError(f"{path} names no dataset", hint="add 'dataset:' to it, or pass dataset=")
-    source: Any = recipe.source
-    if spec.generate is not None:
-        from sxdask.testing.generated import generated_files
-
-        source = generated_files(spec.generate, settings.cache_dir)
-    return _dataset(source, recipe.tree, name=spec.name, settings=settings)
-
-
-# `dataset` is also the name of arguments above, as users write it.
-_dataset = dataset

@@ -1,0 +1,14 @@
+"""What users hold: datasets, queries and the partitions that stream out of them.
+
+Everything here is lazy: a `Dataset` opens one file when its schema is asked
+for, a `Query` is a value, and only `compute`, `stream`, `deliver` and `dask`
+look at all files.
+"""
+
+from __future__ import annotations
+
+from sxdask.api.datasets import Dataset, dataset
+from sxdask.api.queries import Partition, Query
+from sxdask.api.requests import load, request
+
+__all__ = ["Dataset", "Partition", "Query", "dataset", "load", "request"]

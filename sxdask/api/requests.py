@@ -1,0 +1,72 @@
+"""Requests in a language and in recipe files, over a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sxdask.api.datasets import Dataset
+from sxdask.api.datasets import dataset as open_dataset
+from sxdask.api.queries import Query
+from sxdask.core.errors import RecipeError
+from sxdask.core.settings import Settings, load_settings
+from sxdask.requests.recipe import Recipe, load_recipe
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from sxdask.plan.frontend import Selection
+
+
+def request(language: str, selection: Selection, *, dataset: Dataset, title: str = "") -> Query:
+    """Ask in one of the request languages (``sxdask.plan.frontend`` lists them).
+
+    The request is checked against the first file at once: unknown branches and
+    mistakes of type are errors here, not on a worker.
+    """
+    return Query.parse(language, selection, dataset.source, title=title)
+
+
+def load(
+    path: str | PathLike[str],
+    *,
+    dataset: Dataset | None = None,
+    settings: Settings | None = None,
+) -> Query:
+    """Read a recipe (YAML) and return its query, ready to run.
+
+    Parameters
+    ----------
+    path
+        The recipe file.
+    dataset
+        Data to run it over, in place of what the recipe names. Data that the
+        recipe generates are written to the cache directory, once.
+
+    Raises
+    ------
+    RecipeError
+        If the file is not a recipe, or names no data and none is given.
+    """
+    recipe = load_recipe(path)
+    values = dataset.source.settings if dataset else settings or load_settings()
+    if recipe.partition_bytes is not None:
+        values = replace(values, partition_bytes=recipe.partition_bytes)
+    if dataset is not None:
+        data = Dataset(replace(dataset.source, settings=values))
+    else:
+        data = _dataset_of(recipe, str(path), values)
+    return Query.parse(recipe.language, recipe.request, data.source, title=recipe.title)
+
+
+def _dataset_of(recipe: Recipe, path: str, settings: Settings) -> Dataset:
+    """Return the dataset that a recipe names or generates."""
+    spec = recipe.dataset
+    if spec is None:
+        raise RecipeError(f"{path} names no dataset", hint="add 'dataset:' to it, or pass dataset=")
+    source: Any = recipe.source
+    if spec.generate is not None:
+        from sxdask.testing.generated import generated_files
+
+        source = generated_files(spec.generate, settings.cache_dir)
+    return open_dataset(source, recipe.tree, name=spec.name, settings=settings)
