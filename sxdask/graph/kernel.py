@@ -16,7 +16,6 @@ import numpy as np
 
 from sxdask.core.errors import RequestError, SxdaskError
 from sxdask.graph.ops import operation
-from sxdask.plan.explain import expression_text
 from sxdask.plan.expr import (
     Binary,
     Call,
@@ -32,6 +31,7 @@ from sxdask.plan.expr import (
     children,
     columns_of,
 )
+from sxdask.plan.text import expression_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -25,10 +25,10 @@ from sxdask.graph.kernel import MaskProgram, Program, compile_program, run
 from sxdask.graph.partition import partition_entries
 from sxdask.graph.reader import PlanReader, assemble
 from sxdask.plan.bounds import is_fallible, zone_test
-from sxdask.plan.explain import expression_text
 from sxdask.plan.expr import Binary, Column, Expr, columns_of
 from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.nodes import Output, Project, Scan
+from sxdask.plan.text import expression_text
 from sxdask.rootio.model import ColumnLayout, Conjunct, Piece, ReadOptions
 
 if TYPE_CHECKING:

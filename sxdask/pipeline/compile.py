@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sxdask.core.errors import EmptyDatasetError, RequestError, UnknownTreeError
-from sxdask.plan.explain import explain_html, explain_text
+from sxdask.plan.explain import explain_text
+from sxdask.plan.explain_html import explain_html
 from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.nodes import Scan
 from sxdask.plan.optimize import optimize

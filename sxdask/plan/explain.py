@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "BranchRow",
     "PhysicalSummary",
-    "explain_html",
     "explain_text",
     "expression_text",
     "format_bytes",
@@ -165,15 +164,6 @@ def explain_text(
     if physical is not None:
         sections.append((physical_title(physical), _physical(physical)))
     return "\n\n".join(f"{title}\n{_indent(body)}" for title, body in sections)
-
-
-def explain_html(
-    plan: Plan, derivation: Sequence[Step] = (), physical: PhysicalSummary | None = None
-) -> str:
-    """Return the explanation as HTML for a notebook; arguments as for `explain_text`."""
-    from sxdask.plan.explain_html import render
-
-    return render(plan, derivation, physical)
 
 
 def derived(plan: Plan, derivation: Sequence[Step]) -> Plan:

@@ -32,8 +32,10 @@ _BAR: Final = "display:inline-block;height:0.6em;background:currentColor;opacity
 _BAR_WIDTH_EM: Final = 8.0
 
 
-def render(plan: Plan, derivation: Sequence[Step], physical: PhysicalSummary | None) -> str:
-    """Return one ``div`` with the plan, its rewrites and what is read."""
+def explain_html(
+    plan: Plan, derivation: Sequence[Step] = (), physical: PhysicalSummary | None = None
+) -> str:
+    """Return the explanation as one ``div`` for a notebook; arguments as for `explain_text`."""
     parts = [_block("logical plan", show(plan), is_open=physical is None and not derivation)]
     if derivation:
         parts.append(_block("rewrites", "\n".join(fired_rules(derivation)), is_open=False))
