@@ -9,8 +9,9 @@ written when every partition has a receipt.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sxdask.core.errors import SystemFaultError
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One output of a request: its reader, its pieces, and what its tables say."""
+    """One tree of a request: its reader, its pieces, and what its tables say.
+
+    Several sources may go to one output; their partitions follow each other.
+    """
 
     reader: Reader
     pieces: Sequence[Piece]
@@ -93,11 +97,12 @@ def deliver(
         The first error; nothing is published then.
     """
     started = time.perf_counter()
+    sources = _told_apart(sources)
     work = _work(sources)
     delivery = Delivery(
         sources[0].labels.fingerprint,
         sources[0].labels.format,
-        tuple(part for part, _ in work),
+        tuple(job.part for job in work),
         title,
         {source.labels.output: source.labels.schema(source.reader) for source in sources},
     )
@@ -124,6 +129,13 @@ def deliver(
     return manifest
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    source: str
+    part: Part
+    piece: Piece
+
+
 @dataclass(slots=True)
 class _Run:
     sources: Sequence[Source]
@@ -133,54 +145,53 @@ class _Run:
     receipts: dict[Part, Receipt]
     failed: list[Failure] = field(default_factory=list)
 
-    def compute(self, work: list[tuple[Part, Piece]]) -> None:
+    def compute(self, work: list[_Job]) -> None:
         """Compute and store the parts without a receipt."""
-        missing = []
-        for part, piece in work:
-            receipt = self.receipts.get(part)
-            if receipt is None:
-                missing.append((part, piece))
-            else:
+        missing = [job for job in work if job.part not in self.receipts]
+        left = Counter(job.piece.url for job in work)
+        for job in work:
+            receipt = self.receipts.get(job.part)
+            if receipt is not None:
+                left[job.piece.url] -= 1
+                last = not left[job.piece.url]
                 self.options.on_event(
-                    PartitionDone(part.index, part.file, receipt.rows, ReadReport())
+                    PartitionDone(job.part.index, job.part.file, receipt.rows, ReadReport(), last)
                 )
         if not missing:
             return
         tasks = {
-            source.labels.output: StoreTask(source.reader, self.sink, source.labels)
-            for source in self.sources
+            str(number): StoreTask(source.reader, self.sink, source.labels)
+            for number, source in enumerate(self.sources)
         }
         outcomes = run_tasks(
             OutputTask(tasks),
-            [(part.output, piece) for part, piece in missing],
+            [(job.source, job.piece) for job in missing],
             runner=self.options.runner,
             window=self.options.window,
             retries=self.options.retries,
             on_error=self.options.on_error,
             cancel=self.options.cancel,
         )
-        left = _per_file(missing)
         with closing(outcomes):
             for outcome in outcomes:
-                part, piece = missing[outcome.position]
-                left[piece.url] -= 1
-                self.note(part, piece, outcome)
-                last = left[piece.url] == 0
-                self.options.on_event(partition_event(piece, outcome, last_of_file=last))
+                job = missing[outcome.position]
+                left[job.piece.url] -= 1
+                self.note(job, outcome)
+                last = not left[job.piece.url]
+                self.options.on_event(partition_event(job.piece, outcome, last_of_file=last))
 
-    def note(self, part: Part, piece: Piece, outcome: Outcome[Any]) -> None:
+    def note(self, job: _Job, outcome: Outcome[Any]) -> None:
         """Keep the receipt, or the reason why there is none."""
         if outcome.error is not None:
-            error = outcome.error
-            self.failed.append(Failure.of(part, error))
+            self.failed.append(Failure.of(job.part, outcome.error))
             return
         value = outcome.value
         if not isinstance(value, StoreValue):
             raise SystemFaultError(f"a worker answered with {type(value).__name__}")
-        self.receipts[part] = value.receipt
+        self.receipts[job.part] = value.receipt
         if self.ledger is not None:
             self.ledger.append(value.receipt)
-        self.options.on_learned(piece, value.learned)
+        self.options.on_learned(job.piece, value.learned)
 
     def forget(self) -> None:
         """Remove the ledger."""
@@ -193,19 +204,32 @@ class _Run:
             self.ledger.close()
 
 
-def _work(sources: Sequence[Source]) -> list[tuple[Part, Piece]]:
-    return [(source.labels.part(piece), piece) for source in sources for piece in source.pieces]
+def _told_apart(sources: Sequence[Source]) -> list[Source]:
+    found = []
+    so_far: Counter[str] = Counter()
+    for source in sources:
+        output = source.labels.output
+        labels = replace(source.labels, ordinal=so_far[output])
+        found.append(replace(source, labels=labels))
+        so_far[output] += 1
+    return found
 
 
-def _per_file(work: list[tuple[Part, Piece]]) -> dict[str, int]:
-    left: dict[str, int] = {}
-    for _, piece in work:
-        left[piece.url] = left.get(piece.url, 0) + 1
-    return left
+def _work(sources: Sequence[Source]) -> list[_Job]:
+    """Return the jobs of all sources, numbered within their output."""
+    found = []
+    so_far: Counter[str] = Counter()
+    for number, source in enumerate(sources):
+        output = source.labels.output
+        for piece in source.pieces:
+            numbered = replace(piece, index=so_far[output])
+            so_far[output] += 1
+            found.append(_Job(str(number), source.labels.part(numbered), numbered))
+    return found
 
 
-def _announcement(work: list[tuple[Part, Piece]]) -> RunStarted:
-    pieces = [piece for _, piece in work]
+def _announcement(work: list[_Job]) -> RunStarted:
+    pieces = [job.piece for job in work]
     return RunStarted(
         len(pieces),
         len({piece.url for piece in pieces}),

@@ -60,7 +60,8 @@ class Labels:
     """What the tables of one output say about the request.
 
     `metadata` goes into every table's schema as it is (languages, request
-    title); `units` are by column.
+    title); `units` are by column. `ordinal` tells apart several sources of one
+    output, which may read the same entries for other columns.
     """
 
     fingerprint: str = ""
@@ -68,12 +69,12 @@ class Labels:
     output: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    ordinal: int = 0
 
     def part(self, piece: Piece) -> Part:
         """Return the part that `piece` becomes."""
-        return part_of(
-            piece, fingerprint=self.fingerprint, format_name=self.format, output=self.output
-        )
+        source = f"{self.fingerprint}/{self.ordinal}"
+        return part_of(piece, fingerprint=source, format_name=self.format, output=self.output)
 
     def schema(self, reader: Reader) -> str:
         """Return the schema that all tables of this output have, as text."""

@@ -183,6 +183,30 @@ def test_several_outputs_are_several_tables(tmp_path):
         manifest.to_table()
 
 
+@dataclass(frozen=True)
+class ShiftedReader:
+    """The numbers, plus 1000."""
+
+    def read(self, item):
+        return NumberReader().read(piece(0, item.entry_start + 1000, item.entry_stop + 1000))
+
+    def mock_empty(self):
+        return numbers(0, 0)
+
+
+def test_two_sources_of_one_output_follow_each_other(tmp_path):
+    labels = Labels("f00d")
+    manifest = deliver(
+        [Source(NumberReader(), pieces(2), labels), Source(ShiftedReader(), pieces(2), labels)],
+        FilesSink(str(tmp_path)),
+        Options(runner=THREADS),
+    )
+    assert [entry.index for entry in manifest.partitions] == [0, 1, 2, 3]
+    assert len({entry.content_key for entry in manifest.partitions}) == 4
+    found = manifest.to_awkward().n.to_list()
+    assert found == [*range(20), *range(1000, 1020)]
+
+
 def test_a_delivery_without_partitions_keeps_its_columns(tmp_path):
     deliver([source([])], FilesSink(str(tmp_path)), Options(runner=THREADS))
     back = Manifest.load(str(tmp_path)).to_awkward()
