@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -29,7 +28,7 @@ _META = b"sxdask.zones"
 _VERSION = 1
 
 ZoneReader: TypeAlias = Callable[
-    [Piece, Mapping[str, ColumnLayout], tuple[str, ...]], Mapping[str, ColumnZones]
+    [Piece, Mapping[str, ColumnLayout], Sequence[str]], Mapping[str, ColumnZones]
 ]
 
 
@@ -210,29 +209,27 @@ def build_stats(
     store: IndexStore,
     index: FileIndex,
     reader: ZoneReader,
-    names: tuple[str, ...] | None = None,
-    *,
-    num_clusters: int = 1,
+    names: Sequence[str] | None = None,
 ) -> int:
-    """Read columns of a file for their statistics and keep them; returns columns covered.
+    """Read columns of a whole file for their statistics and keep them in `store`.
 
     Parameters
     ----------
     reader
-        Reads named columns of a piece and returns their statistics, aligned
-        with the piece's baskets: ``zones_of(piece, layouts, names)``.
+        Returns the statistics of named columns of a piece, aligned with its
+        baskets; ``zones_of`` of `sxdask.rootio.read`.
     names
         The columns; by default every one that the fast path decodes.
-    num_clusters
-        Clusters that are read at a time.
+
+    Returns
+    -------
+    int
+        How many columns have statistics of all their baskets now.
     """
     columns = index.layout.columns
-    chosen = tuple(columns) if names is None else names
-    fast = tuple(name for name in chosen if columns[name].kind in {"flat", "jagged"})
-    edges = index.cluster_starts[:: max(num_clusters, 1)].tolist()
-    if edges[-1] != index.num_entries:
-        edges.append(index.num_entries)
-    for start, stop in pairwise(edges):
-        piece = index.piece(0, start, stop, fast)
-        store.learn(piece, reader(piece, columns, fast))
-    return len(fast) if index.num_entries else 0
+    chosen = tuple(columns if names is None else names)
+    # All entries at once: a basket that a piece cuts would stay unknown.
+    piece = index.piece(0, 0, index.num_entries, chosen, chosen)
+    found = reader(piece, {name: columns[name] for name in chosen}, chosen)
+    store.learn(piece, found)
+    return sum(bool(zones.known.all()) for zones in found.values())
