@@ -1,3 +1,3 @@
-"""The command line: one module a command, each a thin layer over `sxdask.api`."""
+"""The command line: one module a command; results on stdout, everything else on stderr."""
 
 from __future__ import annotations

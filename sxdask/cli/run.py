@@ -1,0 +1,151 @@
+"""``sxdask run``: run a recipe; deliver its result, or show the head of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+
+from sxdask.cli.options import (
+    ClusterOption,
+    DatasetOption,
+    JsonOption,
+    QuietOption,
+    RecipeArgument,
+    WorkersOption,
+    load_query,
+    open_cluster,
+)
+from sxdask.cli.table import facts
+from sxdask.core.errors import RequestError
+
+if TYPE_CHECKING:
+    from sxdask.api import Query
+    from sxdask.core.events import Progress
+    from sxdask.deliver.manifest import Manifest
+
+_PREVIEW_ROWS: Final = 5
+
+
+def run(  # noqa: PLR0913  one parameter an option
+    recipe: RecipeArgument,
+    *,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="DIRECTORY", help="Deliver here: a directory or a URL."),
+    ] = None,
+    format: Annotated[  # noqa: A002  the word users know
+        Literal["arrow", "parquet"] | None,
+        typer.Option("--format", "-f", help="Format of the delivered objects."),
+    ] = None,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
+    dataset: DatasetOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier, different delivery there.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted delivery of this request.")
+    ] = False,
+) -> None:
+    """Run a recipe.
+
+    With --to (or a 'deliver' section in the recipe) each partition becomes one
+    Arrow or Parquet object and a manifest is written last. Without, the head
+    of the result is printed.
+    """
+    found, query = load_query(recipe, dataset)
+    target = to or (found.deliver.to if found.deliver else None)
+    chosen = format or (found.deliver.format if found.deliver else "arrow")
+    if target is None and (overwrite or resume or format):
+        raise RequestError(
+            "--format, --overwrite and --resume are for a delivery, and there is no place for it",
+            hint="add --to DIRECTORY",
+        )
+    report: dict[str, Any]
+    with open_cluster(cluster, workers) as client:
+        common: dict[str, Any] = {"client": client, "progress": None if quiet else True}
+        if target is None:
+            report = _show(query, quiet=quiet or as_json, **common)
+        else:
+            manifest = query.deliver(target, chosen, overwrite=overwrite, resume=resume, **common)
+            report = _delivered(manifest)
+    head = {"title": found.title or recipe.stem, "fingerprint": query.fingerprint}
+    report = head | report | _summary(query.summary)
+    typer.echo(json.dumps(report, indent=1) if as_json else _text(report))
+
+
+def _show(query: Query, *, quiet: bool, **common: Any) -> dict[str, Any]:
+    """Stream the result past, keep the head of each output, and print it."""
+    import awkward as ak
+
+    rows: dict[str, int] = {}
+    heads: dict[str, list[tuple[int, Any]]] = {}
+    for part in query.stream(**common):
+        rows[part.output] = rows.get(part.output, 0) + part.table.num_rows
+        head = heads.setdefault(part.output, [])
+        head.append((part.index, part.table.slice(0, _PREVIEW_ROWS)))
+        head.sort(key=lambda pair: pair[0])
+        _drop_behind(head)
+    for output, head in heads.items():
+        if not quiet:
+            typer.echo(f"{output}:" if output else "result:")
+            some = ak.concatenate([ak.from_arrow(table) for _, table in head])[:_PREVIEW_ROWS]
+            typer.echo(f"{some.show(stream=None)}\n")
+    return {"rows": sum(rows.values())} | ({"outputs": rows} if len(rows) > 1 else {})
+
+
+def _drop_behind(head: list[tuple[int, Any]]) -> None:
+    """Keep the first tables that have enough rows, so that memory does not grow."""
+    enough = 0
+    for place, (_, table) in enumerate(head):
+        enough += table.num_rows
+        if enough >= _PREVIEW_ROWS:
+            del head[place + 1 :]
+            return
+
+
+def _delivered(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "rows": manifest.rows,
+        "location": manifest.location,
+        "format": manifest.format,
+        "objects": len(manifest.partitions),
+        "bytes_delivered": manifest.bytes,
+        "status": manifest.status,
+    }
+
+
+def _summary(progress: Progress | None) -> dict[str, Any]:
+    if progress is None:
+        return {}
+    return {
+        "files": progress.files,
+        "partitions": progress.partitions,
+        "entries": progress.report.entries_in,
+        "bytes_read": progress.report.bytes_read,
+        "seconds": round(progress.seconds or 0.0, 3),
+    }
+
+
+def _text(report: dict[str, Any]) -> str:
+    from sxdask.plan.explain import format_bytes
+
+    shown: list[tuple[str, object]] = []
+    for name, value in report.items():
+        match name, value:
+            case "outputs", _:
+                text = ", ".join(f"{output} {rows:,}" for output, rows in value.items())
+            case "fingerprint", _:
+                text = value[:16]
+            case (("bytes_read" | "bytes_delivered"), _):
+                text = format_bytes(value)
+            case _, int():
+                text = f"{value:,}"
+            case _:
+                text = str(value)
+        shown.append((name.replace("_", " "), text))
+    return facts(shown)
