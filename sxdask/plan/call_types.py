@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sxdask.core.types import FixedList, ListOf, Option, Primitive, Record, String, Type, Unknown
 from sxdask.plan.broadcast import MismatchError, broadcast, optional
+from sxdask.plan.expr import Constant
 from sxdask.plan.functions import FUNCTIONS, Function
 from sxdask.plan.promotion import (
     Number,
@@ -42,6 +43,10 @@ def call_type(call: Call, args: Sequence[TypeOrWeak]) -> TypeOrWeak:
     """
     function = FUNCTIONS[call.function]
     options: Options = dict(call.options)
+    if function.rule == "fill_none" and not isinstance(call.args[1], Constant):
+        raise MismatchError(
+            "fill_none takes a constant", "use where(is_none(x), value, x) for a value per event"
+        )
     if function.kind == "reducer":
         return reduced(function.name, [settle(item) for item in args], options)
     if function.rule in STRUCTURAL:
@@ -102,7 +107,7 @@ def _promote_all(numbers: tuple[Number, ...]) -> Number:
     return result
 
 
-def _rounded(numbers: tuple[Number, ...]) -> TypeOrWeak:
+def _rounded(numbers: tuple[Number, ...]) -> Primitive:
     kind = settle_number(numbers[0])
     return Primitive("float16") if is_bool(kind) else kind
 
@@ -110,6 +115,11 @@ def _rounded(numbers: tuple[Number, ...]) -> TypeOrWeak:
 def _conjugate(numbers: tuple[Number, ...]) -> TypeOrWeak:
     kind = settle_number(numbers[0])
     return Primitive("int8") if is_bool(kind) else kind
+
+
+def _factorial(numbers: tuple[Number, ...]) -> TypeOrWeak:
+    # uproot rounds first, and NumPy rounds booleans to float16
+    return settle_number(promote(_rounded(numbers), Weak("float")))
 
 
 def _unknown(_: tuple[Number, ...]) -> TypeOrWeak:
@@ -120,6 +130,7 @@ _LEAF_RULES: Final[dict[str, Callable[[tuple[Number, ...]], TypeOrWeak]]] = {
     "float": lambda numbers: float_of(_promote_all(numbers)),
     # uproot's formulas are arithmetic with Python floats: integers become float64
     "float_weak": lambda numbers: settle_number(promote(numbers[0], Weak("float"))),
+    "factorial": _factorial,
     "same": lambda numbers: settle_number(numbers[0]),
     "conjugate": _conjugate,
     "round": _rounded,

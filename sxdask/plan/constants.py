@@ -104,6 +104,6 @@ def _shift(value: Value, by: Value) -> object:
 def _bounded(value: object) -> Value:
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         raise UnboundedError("a whole number of more than 64 bits")
-    if not isinstance(value, Value):
+    if not isinstance(value, bool | int | float):
         raise UnboundedError("no real number")
     return value

@@ -22,6 +22,7 @@ KeywordKind: TypeAlias = Literal["bool", "int", "number", "axis", "str", "names"
 Rule: TypeAlias = Literal[
     "float",
     "float_weak",
+    "factorial",
     "same",
     "conjugate",
     "round",
@@ -167,7 +168,8 @@ _TABLE: Final[tuple[Function, ...]] = (
     *_elementwise("float", "deg2rad", "rad2deg"),
     *_elementwise("float", "arctan2", "copysign", "hypot", "nextafter", arity=2),
     # uproot's own polynomials, with the precision of those, not scipy's functions
-    *_elementwise("float_weak", "erf", "erfc", "factorial", "gamma", "lgamma"),
+    *_elementwise("float_weak", "erf", "erfc", "gamma", "lgamma"),
+    *_elementwise("factorial", "factorial"),
     *_elementwise("same", "abs", "ceil", "floor", "trunc", "real", "imag"),
     *_elementwise("conjugate", "conjugate"),
     *_elementwise("bool", "isfinite", "isinf", "isnan", "signbit", "logical_not"),

@@ -37,7 +37,7 @@ _TOKEN: Final = re.compile(
       | (?P<open>[(\[{])
       | (?P<close>[)\]}])
     """,
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,
 )
 _HINTS: Final = {
     "$": "a formula of TTree::Draw is the language 'tcut'",
@@ -110,7 +110,7 @@ class _Scan:
             self._check(kind, token, position, previous)
             self._count(kind, token)
             position = match.end()
-            previous = kind
+            previous = previous if kind == "blank" else kind
             if kind == "blank":
                 parts.append(" " * len(token))
             elif token.isascii():

@@ -83,7 +83,10 @@ def optimize(
     outputs: list[Output] = []
     steps: list[Step] = []
     for table, output in enumerate(plan.outputs):
-        root, fired = _optimize_root(name_columns(output.root, known), output.name, known, rules)
+        named = name_columns(output.root, known)
+        if named is not output.root:
+            steps.append(Step("name_columns", output.name, named, table))
+        root, fired = _optimize_root(named, output.name, known, rules)
         outputs.append(replace(output, root=root))
         steps.extend(replace(step, table=table) for step in fired)
     return replace(plan, outputs=tuple(outputs)), tuple(steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import comb
 from typing import Final, TypeAlias
 
 from sxdask.core.types import (
@@ -27,6 +28,7 @@ from sxdask.plan.broadcast import (
     optional,
     positive_axis,
 )
+from sxdask.plan.functions import FUNCTIONS
 from sxdask.plan.promotion import float_of, is_bool, is_known, merge, settle
 
 Options: TypeAlias = Mapping[str, object]
@@ -96,8 +98,6 @@ def reduced(name: str, args: Sequence[Type], options: Options) -> Type:
 
 
 def _masks_by_default(name: str) -> bool:
-    from sxdask.plan.functions import FUNCTIONS
-
     keyword = FUNCTIONS[name].keyword("mask_identity")
     return keyword is not None and keyword.default is True
 
@@ -120,6 +120,8 @@ def _softmax(name: str, args: Sequence[Type], options: Options) -> Type:
     leaf = leaf_of(args[0])
     if place is None or not isinstance(leaf, Primitive) or not is_known(leaf.dtype):
         return Unknown()
+    if place != list_depth(args[0]):
+        raise MismatchError("softmax works on the innermost dimension only", "use axis=-1")
     result = float_of(leaf)
     return Unknown() if result.dtype == "float16" else map_leaves(args[0], lambda _: result)
 
@@ -162,7 +164,18 @@ def _sort(name: str, args: Sequence[Type], options: Options) -> Type:
     place = within_event(name, args[0], options)
     if place is None or not isinstance(leaf_of(args[0]), Primitive):
         return Unknown()
-    return args[0] if name == "sort" else map_leaves(args[0], lambda _: _INT)
+    return _irregular(args[0] if name == "sort" else map_leaves(args[0], lambda _: _INT))
+
+
+def _irregular(kind: Type) -> Type:
+    # awkward sorts through its list kernels, which know no fixed sizes
+    match kind:
+        case ListOf(item) | FixedList(item, _):
+            return ListOf(_irregular(item))
+        case Option(item):
+            return Option(_irregular(item))
+        case _:
+            return kind
 
 
 def _mask(name: str, args: Sequence[Type], options: Options) -> Type:
@@ -218,8 +231,18 @@ def _pad_none(name: str, args: Sequence[Type], options: Options) -> Type:
     if place is None:
         return Unknown()
     target = options.get("target")
-    size = target if options.get("clip") and isinstance(target, int) else None
-    return at_dimension(args[0], place, lambda level: listed(optional(item_of(level)), size))
+    if not isinstance(target, int) or target < 0:
+        raise MismatchError("the target of pad_none is a number of items", "such as 2")
+
+    def change(level: Type) -> Type:
+        size = target if options.get("clip") else None
+        if size is None and isinstance(level, FixedList):
+            if level.size >= target:
+                return level
+            size = target
+        return listed(optional(item_of(level)), size)
+
+    return at_dimension(args[0], place, change)
 
 
 def _fill_none(_: str, args: Sequence[Type], options: Options) -> Type:
@@ -257,9 +280,9 @@ def _firsts(name: str, args: Sequence[Type], options: Options) -> Type:
 
 
 def _singletons(_: str, args: Sequence[Type], options: Options) -> Type:
-    if options.get("axis") == 0 and isinstance(args[0], Option):
-        return listed(args[0].item)
-    return Unknown()
+    if options.get("axis") != 0:
+        return Unknown()
+    return listed(args[0].item if isinstance(args[0], Option) else args[0])
 
 
 def _broadcast_arrays(_: str, args: Sequence[Type], __: Options) -> Type:
@@ -300,7 +323,11 @@ def _combinations(name: str, args: Sequence[Type], options: Options) -> Type:
 
     def change(level: Type) -> Type:
         item = _INT if name == "argcombinations" else item_of(level)
-        return ListOf(Record(tuple((str(key), item) for key in names), is_tuple=fields is None))
+        record = Record(tuple((key, item) for key in names), is_tuple=fields is None)
+        if not isinstance(level, FixedList):
+            return ListOf(record)
+        extra = count - 1 if options.get("replacement") else 0
+        return FixedList(record, comb(level.size + extra, count))
 
     return at_dimension(args[0], place, change)
 

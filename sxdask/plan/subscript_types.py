@@ -72,7 +72,21 @@ def _picked(value: Type, index: Type) -> Type:
             "a value per event cannot take a subscript with a list per event",
             "broadcast it first: broadcast_arrays(value, list)[0]",
         )
+    if is_bool(leaf) and _is_regular(value) and _is_regular(index):
+        # awkward hands this to NumPy, whose mask of two dimensions flattens the result
+        raise MismatchError(
+            "a mask of fixed-size lists on fixed-size lists would lose the events",
+            "keep the places and hide values: mask(x, condition)",
+        )
     return _picked_below(value, index)
+
+
+def _is_regular(kind: Type) -> bool:
+    return isinstance(kind, FixedList) and list_depth(kind) == _fixed_depth(kind)
+
+
+def _fixed_depth(kind: Type) -> int:
+    return 1 + _fixed_depth(kind.item) if isinstance(kind, FixedList) else 0
 
 
 def _picked_below(value: Type, index: Type) -> Type:

@@ -66,6 +66,7 @@ _COMPARE: Final[dict[type[ast.cmpop], CompareOp]] = {
     ast.Eq: "==",
     ast.NotEq: "!=",
 }
+_IN_HINT: Final = "write (x == 1) | (x == 2)"
 _UNARY: Final[dict[type[ast.unaryop], UnaryOp]] = {ast.USub: "-", ast.UAdd: "+", ast.Invert: "~"}
 _REFUSED: Final = {
     "BoolOp": ("and / or", "use & and | with parentheses: (a > 1) & (b < 2)"),
@@ -157,7 +158,8 @@ def parse(text: str, scope: Scope) -> Expr:
             raise too_deep(scope.limits)
         infer(expr, scope.schema, source)
     except SyntaxError as error:
-        column = max(0, (error.offset or 1) - 1) + lead
+        # without an offset the text ends too early
+        column = lead + (error.offset - 1 if error.offset else len(line.strip()))
         raise source.syntax_error(column, f"this is not an expression: {error.msg}") from None
     except (RecursionError, MemoryError):
         raise too_deep(scope.limits) from None
@@ -299,19 +301,21 @@ class _Visitor:
 
     def _compare(self, node: ast.Compare) -> Expr:
         require_parentheses(node, self.source, self._lead, self._is_mistake)
+        ops = [self._comparison(sign, node) for sign in node.ops]
         values = [self.visit(item) for item in (node.left, *node.comparators)]
         parts: list[Expr] = []
-        for position, sign in enumerate(node.ops):
-            op = _COMPARE.get(type(sign))
-            if op is None:
-                hint = "write (x == 1) | (x == 2)"
-                if isinstance(sign, ast.Is | ast.IsNot):
-                    hint = "use == (and is_none for missing values)"
-                self.refuse(node, "is / in is not part of the language", hint)
-            left, right = values[position], values[position + 1]
+        for op, left, right in zip(ops, values, values[1:], strict=False):
             span = ((left.span or (0, 0))[0], (right.span or (0, 0))[1])
             parts.append(Compare(op, left, right, span))
         return balanced("&", parts)
+
+    def _comparison(self, sign: ast.cmpop, node: ast.Compare) -> CompareOp:
+        op = _COMPARE.get(type(sign))
+        if op is None:
+            identity = isinstance(sign, ast.Is | ast.IsNot)
+            hint = "use == (and is_none for missing values)" if identity else _IN_HINT
+            self.refuse(node, "is / in is not part of the language", hint)
+        return op
 
     def _is_mistake(self, node: ast.BinOp) -> bool:
         """Whether the operands of an unparenthesised & or | in a comparison do not fit it."""

@@ -168,6 +168,7 @@ class _Inference:
                 return self._constant(expr) if isinstance(result, Weak) else result
             case Compare(op, left, right):
                 kinds = (self.infer(left), self.infer(right))
+                self._require_range(expr, *kinds)
                 return broadcast(kinds, lambda leaf: _compare_leaf(op, leaf))
             case Call(args=args):
                 return call_type(expr, [self.infer(item) for item in args])
@@ -188,7 +189,7 @@ class _Inference:
         except UnboundedError as error:
             raise MismatchError(f"this constant cannot be computed: {error}") from None
 
-    def _require_range(self, expr: Binary, left: TypeOrWeak, right: TypeOrWeak) -> None:
+    def _require_range(self, expr: Binary | Compare, left: TypeOrWeak, right: TypeOrWeak) -> None:
         # NumPy 2 refuses a Python integer that the array's dtype cannot hold.
         for side, other in ((expr.left, right), (expr.right, left)):
             if not isinstance(side, Constant) or isinstance(side.value, bool):

@@ -114,26 +114,24 @@ def _trees(query: Mapping[str, Any]) -> dict[str, str]:
     value = query.get("treename")
     if not value:
         return {}
-    if isinstance(value, str):
-        value = [value]
+    pairs: list[tuple[Any, Any]] = [(value, value)]
     if isinstance(value, Mapping):
-        pairs = dict(value)
-    elif isinstance(value, Sequence):
-        pairs = {name: _plain(name) for name in value}
-    else:
-        pairs = {value: value}
-    for tree, name in pairs.items():
+        pairs = list(value.items())
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        pairs = [(name, name) for name in value]
+    for tree, name in pairs:
         if not isinstance(tree, str) or not isinstance(name, str) or not tree or not name:
             raise RequestError(
-                f"'treename' is {query['treename']!r}"[:200],
+                f"'treename' is {value!r}"[:200],
                 hint="give a name, a list of names, or a map of tree to output name",
             )
-    return {_plain(tree): name for tree, name in pairs.items()}
+    renamed = isinstance(value, Mapping)
+    return {_plain(tree): name if renamed else _plain(name) for tree, name in pairs}
 
 
-def _plain(tree: object) -> Any:
+def _plain(tree: str) -> str:
     # "Events;1" names a cycle; the newest is read
-    return tree.partition(";")[0] if isinstance(tree, str) else tree
+    return tree.partition(";")[0]
 
 
 def _texts(query: Mapping[str, Any], key: str) -> list[str]:
