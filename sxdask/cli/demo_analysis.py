@@ -116,13 +116,13 @@ def z_query(data: Dataset) -> Query:
     )
 
 
-class _Schema(NanoAODSchema):
+class _Schema(NanoAODSchema):  # type: ignore[misc]
     """NanoAOD without remarks on collections that were not asked for."""
 
     warn_missing_crossrefs = False
 
 
-class DimuonProcessor(ProcessorABC):
+class DimuonProcessor(ProcessorABC):  # type: ignore[misc]
     """The same selection as coffea's users write it: objects, masks and four-vectors."""
 
     def process(self, events: Any) -> dict[str, hist.Hist]:

@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from hist.intervals import poisson_interval
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,14 +37,14 @@ def draw(generated: Spectrum, real: Spectrum | None, path: Path) -> Path:
     """Draw the spectra side by side into a PNG file and return its path."""
     with mpl.rc_context(_STYLE):
         # A figure of its own, not pyplot's: no window, no state, no backend to choose.
-        figure = Figure(figsize=(11.5 if real else 7.5, 5.2), layout="constrained", dpi=150)
+        layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+        figure = Figure(figsize=(11.5 if real else 7.5, 5.2), layout=layout, dpi=150)
         if real is None:
             _draw_generated(figure.subplots(), generated)
         else:
             left, right = figure.subplots(1, 2, width_ratios=[1.45, 1])
             _draw_generated(left, generated)
             _draw_real(right, real)
-        figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
         figure.savefig(path)
     return path
 

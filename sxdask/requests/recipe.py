@@ -45,12 +45,12 @@ class Generate(_Strict):
     """Data to generate: the arguments of `sxdask.testing.write_nanoaod_files`."""
 
     num_events: int = Field(ge=0, le=1_000_000_000)
-    files: int = Field(1, ge=1, le=10_000)
-    seed: int = Field(0, ge=0)
-    first_event: int = Field(0, ge=0)
-    extra_branches: int = Field(0, ge=0, le=2_000)
+    files: int = Field(default=1, ge=1, le=10_000)
+    seed: int = Field(default=0, ge=0)
+    first_event: int = Field(default=0, ge=0)
+    extra_branches: int = Field(default=0, ge=0, le=2_000)
     compression: Literal["zstd", "lz4", "zlib", "lzma", "none"] = "zstd"
-    entries_per_cluster: int = Field(100_000, ge=1)
+    entries_per_cluster: int = Field(default=100_000, ge=1)
 
 
 class DatasetSpec(_Strict):
