@@ -206,7 +206,8 @@ def _problem(
     facts: dict[str, Any] = {"file": piece.url, "tree": piece.tree}
     if from_storage(error):
         return as_ours(error, piece.url).add(**facts)
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    text = str(getattr(error, "message", error)).strip()  # DeserializationError has the core there
+    reason = text.splitlines()[0] if text else type(error).__name__
     again = "copy the file again, or leave it out"
     if layout is None:
         problem = f"tree {piece.tree!r} in {piece.url!r} cannot be opened: {reason}"
@@ -220,4 +221,8 @@ def _problem(
     )
     if isinstance(error, unreadable):
         return UnreadableBranchError(f"{name} cannot become an array: {reason}", **facts)
-    return CorruptBasketError(f"{name} cannot be decoded: {reason}", hint=again, **facts)
+    return CorruptBasketError(
+        f"{name} is damaged, or of a kind that uproot does not read: {reason}",
+        hint="leave out the branch, or copy the file again",
+        **facts,
+    )

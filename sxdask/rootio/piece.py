@@ -69,6 +69,15 @@ class _ColumnRead:
 _Task: TypeAlias = "list[tuple[_ColumnRead, BasketRead]]"
 
 
+def take_rows(column: ColumnData, rows: Int64Array) -> ColumnData:
+    """Return the column with only `rows`, in the same form and without the memory of the rest."""
+    if isinstance(column, ColumnValues):
+        return column.take(rows)
+    import awkward as ak
+
+    return ak.to_packed(column[rows])
+
+
 class PieceReader:
     """Reads columns of `piece`; counts what it costs and keeps what it learns."""
 
@@ -274,7 +283,7 @@ class PieceReader:
         found: dict[str, ColumnData] = {}
         for name, parts in zip(names, columns, strict=True):
             taken = [
-                part if len(part) == len(local) else part[local]
+                part if len(part) == len(local) else take_rows(part, local)
                 for part, local in zip(parts, chosen, strict=True)
             ]
             found[name] = taken[0] if len(taken) == 1 else ak.concatenate(taken)

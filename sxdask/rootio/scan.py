@@ -18,7 +18,7 @@ import numpy as np
 from sxdask.core.errors import SelectionTypeError, SxdaskError
 from sxdask.rootio.decode import ColumnValues
 from sxdask.rootio.model import ReadOptions, ScanResult
-from sxdask.rootio.piece import ColumnData, PieceReader
+from sxdask.rootio.piece import ColumnData, PieceReader, take_rows
 from sxdask.rootio.source import open_source
 from sxdask.rootio.zones import may_match, zone_blocks
 
@@ -211,6 +211,6 @@ class _Scan:
         if rows is not self.rows:
             if len(rows) != len(self.rows):
                 chosen = np.searchsorted(rows, self.rows)
-                column = column.take(chosen) if isinstance(column, ColumnValues) else column[chosen]
+                column = take_rows(column, chosen)
             self._columns[name] = (self.rows, column)
         return column.to_awkward(layout) if isinstance(column, ColumnValues) else column
