@@ -22,7 +22,7 @@ class Receipt:
 
     `object` is its name in the destination, the same for every attempt;
     `attempt` tells attempts apart and takes no part in equality. `checksum`
-    starts with the name of the digest (``blake2b:...``).
+    starts with the name of the digest (``xxh3:...``).
     """
 
     part: Part

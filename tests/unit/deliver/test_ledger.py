@@ -14,7 +14,7 @@ from tests.readers import pieces
 
 PARTS = tuple(Labels("f00d").part(item) for item in pieces(5))
 DELIVERY = Delivery("f00d", "arrow", PARTS)
-RECEIPTS = [Receipt(part, part.stem + ".arrow", 10, 99, "blake2b:00", "a1") for part in PARTS]
+RECEIPTS = [Receipt(part, part.stem + ".arrow", 10, 99, "xxh3:00", "a1") for part in PARTS]
 
 
 @pytest.fixture
