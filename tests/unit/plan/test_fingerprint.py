@@ -13,7 +13,7 @@ import pytest
 
 from sxdask.core.errors import RequestError
 from sxdask.plan.codec import decode_expr, encode_expr, plan_from_json, plan_to_json
-from sxdask.plan.expr import Column, Constant, Pack, Slice, Subscript
+from sxdask.plan.expr import Column, Constant, Pack, Scalar, Slice, Subscript
 from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.nodes import Filter, Output, Plan, Project, Scan
 from sxdask.plan.selection import parse_expression
@@ -81,7 +81,7 @@ def test_the_place_in_the_text_does_not_count():
 
 
 def test_kinds_of_constants_count():
-    values = [
+    values: list[Scalar] = [
         1,
         1.0,
         True,
