@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from typer.core import TyperGroup
 
-from sxdask.cli.edge import describe
+from sxdask.cli.edge import EXIT_STATUS, describe
 from sxdask.cli.options import JsonOption, QuietOption, TreeOption, settings
-from sxdask.cli.table import facts, table
+from sxdask.cli.table import count, facts, table
 from sxdask.core.errors import RequestError, SxdaskError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def build(
     failed = [item for item in results if isinstance(item, SxdaskError)]
     report = _report(indexes, len(failed), time.perf_counter() - began)
     typer.echo(json.dumps(report, indent=1) if as_json else _text(report))
-    _raise_first(failed)
+    _raise_worst(failed)
 
 
 @app.command()
@@ -127,7 +127,7 @@ def show(as_json: JsonOption = False) -> None:
         header = ["file", "tree", "entries", "branches", "index", "statistics", "built in", "state"]
         typer.echo(table(header, rows, right=header[2:7]) + "\n")
     total = format_bytes(sum(item.index_bytes + item.zone_bytes for item in entries))
-    typer.echo(f"{len(entries):,} indexes, {total}, in {_store().root}")
+    typer.echo(f"{count(len(entries), 'index', 'indexes')}, {total}, in {_store().root}")
 
 
 @app.command()
@@ -159,7 +159,7 @@ def prune(
         older_than_s=parse_duration(older_than) if older_than else None,
         max_bytes=parse_bytes(max_bytes) if max_bytes else None,
     )
-    typer.echo(f"removed {gone.entries:,} indexes, {format_bytes(gone.bytes)}")
+    typer.echo(f"removed {count(gone.entries, 'index', 'indexes')}, {format_bytes(gone.bytes)}")
 
 
 def _store() -> IndexStore:
@@ -215,12 +215,13 @@ def _text(report: dict[str, Any]) -> str:
     )
 
 
-def _raise_first(failed: Sequence[SxdaskError]) -> None:
-    """Name the files that failed; the first failure decides the exit status."""
+def _raise_worst(failed: Sequence[SxdaskError]) -> None:
+    """Name the files that failed; the worst fault decides the exit status."""
     if not failed:
         return
-    for error in failed[1:_MOST_ERRORS]:
+    worst, *others = sorted(failed, key=lambda error: -EXIT_STATUS[error.fault])
+    for error in others[:_MOST_ERRORS]:
         typer.echo(describe(error), err=True)
-    if len(failed) > _MOST_ERRORS:
-        typer.echo(f"... and {len(failed) - _MOST_ERRORS} more", err=True)
-    raise failed[0]
+    if len(others) > _MOST_ERRORS:
+        typer.echo(f"... and {len(others) - _MOST_ERRORS} more", err=True)
+    raise worst

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from sxdask.cli.options import JsonOption, TreeOption, settings
-from sxdask.cli.table import facts, table
+from sxdask.cli.table import count, facts, table
 from sxdask.core.errors import UnknownBranchError, close_names
 
 if TYPE_CHECKING:
@@ -108,9 +108,9 @@ def _as_text(
         blocks.append("name a tree to see its branches: sxdask inspect FILE:TREE")
         return "\n\n".join(blocks)
     counts = [
-        _count(index.num_entries, "entry", "entries"),
-        _count(len(index.layout.names), "branch", "branches"),
-        _count(len(index.cluster_starts) - 1, "cluster", "clusters"),
+        count(index.num_entries, "entry", "entries"),
+        count(len(index.layout.names), "branch", "branches"),
+        count(len(index.cluster_starts) - 1, "cluster"),
         f"{format_bytes(index.total_bytes)} compressed",
     ]
     blocks.append(f"{index.tree}: {', '.join(counts)}")
@@ -144,10 +144,6 @@ def _branch_table(found: Sequence[BranchInfo]) -> str:
 def _title(item: BranchInfo) -> str:
     """Return the title, unless it only repeats name and type (``run/i``, ``Muon_pt[nMuon]/F``)."""
     return "" if item.title.startswith(item.name) and " " not in item.title else item.title
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
 
 
 def _short(text: str) -> str:

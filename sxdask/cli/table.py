@@ -33,3 +33,14 @@ def facts(pairs: Sequence[tuple[str, object]]) -> str:
     """Return one ``name  value`` a line, values below each other."""
     width = max((len(name) for name, _ in pairs), default=0)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in pairs)
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return ``1 file``, ``2 files``; `many` where an s does not do.
+
+    Examples
+    --------
+    >>> count(1, "file"), count(2000, "entry", "entries")
+    ('1 file', '2,000 entries')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
