@@ -19,9 +19,11 @@ from sxdask.rootio.decode import (
     Selection,
     decode_flat,
     decode_lists,
+    decode_whole_lists,
     empty_values,
     item_bytes,
     offsets_from,
+    plain_counts,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class FlatOutput:
     """A column with one item an entry."""
 
     def __init__(self, layout: ColumnLayout, num_rows: int) -> None:
+        self.strict = True
         self._layout = layout
         self._values = empty_values(layout, num_rows)
 
@@ -73,17 +76,22 @@ class FlatOutput:
         target = self._values[basket.out_start : basket.out_stop]
         decode_flat(content, basket.header, self._layout, basket.rows, target)
 
+    def sound(self) -> bool:
+        """Nothing is left to check: each basket has been."""
+        return True
+
     def result(self) -> ColumnValues:
         """Return the column; all baskets have been added."""
         return ColumnValues(self._values)
 
 
 class ListOutput:
-    """A column of lists or strings."""
+    """A column of lists or strings; `strict` checks each basket by itself, which is slower."""
 
     def __init__(self, layout: ColumnLayout, num_rows: int) -> None:
+        self.strict = False
         self._layout = layout
-        self._counts = np.empty(num_rows, np.int64)
+        self._byte_counts = np.empty(num_rows, np.int64)
         self._parts: dict[int, npt.NDArray[Any]] = {}
         self._slots: dict[int, tuple[int, int]] = {}
         self._values = empty_values(layout, 0)
@@ -108,9 +116,14 @@ class ListOutput:
 
     def add(self, basket: BasketRead, content: npt.NDArray[np.uint8]) -> None:
         """Decode the rows of one basket; raises `BasketError` or `NotPlainError`."""
-        counts, items = decode_lists(content, basket.header, self._layout, basket.rows)
-        self._counts[basket.out_start : basket.out_stop] = counts
+        byte_counts = self._byte_counts[basket.out_start : basket.out_stop]
         slot = self._slots.get(basket.number)
+        if slot and basket.whole and not (self.strict or self._layout.header_bytes):
+            target = self._values[slot[0] : slot[1]]
+            decode_whole_lists(content, basket.header, self._layout, byte_counts, target)
+            return
+        counts, items = decode_lists(content, basket.header, self._layout, basket.rows)
+        np.multiply(counts, item_bytes(self._layout), out=byte_counts)
         if slot is None:
             self._parts[basket.number] = items.astype(self._values.dtype)
             return
@@ -125,9 +138,26 @@ class ListOutput:
         self._values[start:stop] = items
         self._slots[basket.number] = (start, stop)
 
+    def sound(self) -> bool:
+        """Say whether the lengths of all lists make sense.
+
+        If they do not, `strict` is to be set and all baskets added again: one
+        of them raises.
+        """
+        if self.strict or not self._slots:
+            return True
+        items = sum(stop - start for start, stop in self._slots.values())
+        size = item_bytes(self._layout)
+        return plain_counts(self._byte_counts, items * size, size)
+
     def result(self) -> ColumnValues:
         """Return the column; all baskets have been added."""
-        offsets = offsets_from(self._counts)
+        offsets = offsets_from(self._byte_counts)
+        size = item_bytes(self._layout)
+        if size & (size - 1):
+            offsets //= size
+        else:
+            offsets >>= size.bit_length() - 1
         if not self._slots:
             parts = [self._parts[number] for number in self._order]
             return ColumnValues(np.concatenate([self._values, *parts]), offsets)

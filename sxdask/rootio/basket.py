@@ -87,6 +87,27 @@ def object_bytes(data: memoryview, header: Header) -> npt.NDArray[np.uint8]:
     return decompress(body, header.object_length)
 
 
+def stored_offsets(content: npt.NDArray[np.uint8], header: Header) -> npt.NDArray[np.int32]:
+    """Return the offsets as they are stored, shape ``(entries + 1,)``, big-endian.
+
+    They count from the start of the key, and the last one is not filled in
+    (``TBuffer::WriteArray``: their number, then the offsets).
+
+    Raises
+    ------
+    NotPlainError
+        If the basket has none.
+    BasketError
+        If their number is wrong.
+    """
+    tail = content[header.border :]
+    if len(tail) == 0 and header.entries:
+        raise NotPlainError
+    if len(tail) != (header.entries + 2) * _OFFSET.itemsize:
+        raise BasketError(f"{len(tail)} bytes of offsets for {header.entries} entries")
+    return tail.view(_OFFSET)[1:]
+
+
 def entry_offsets(content: npt.NDArray[np.uint8], header: Header) -> npt.NDArray[np.int32]:
     """Return where each entry begins in the values, in bytes, shape ``(entries + 1,)``.
 
@@ -100,14 +121,7 @@ def entry_offsets(content: npt.NDArray[np.uint8], header: Header) -> npt.NDArray
     BasketError
         If their number is wrong, or they leave the values.
     """
-    tail = content[header.border :]
-    if len(tail) == 0 and header.entries:
-        raise NotPlainError
-    # TBuffer::WriteArray: the number of offsets, then the offsets (one more than entries);
-    # they count from the start of the key, and the last one is not filled in.
-    if len(tail) != (header.entries + 2) * _OFFSET.itemsize:
-        raise BasketError(f"{len(tail)} bytes of offsets for {header.entries} entries")
-    offsets = tail.view(_OFFSET)[1:].astype(np.int32)
+    offsets = stored_offsets(content, header).astype(np.int32)
     offsets -= header.key_length
     offsets[-1] = header.border
     if offsets.min() < 0 or offsets.max() > header.border:

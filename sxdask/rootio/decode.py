@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sxdask.rootio.basket import BasketError, Header, NotPlainError, entry_offsets
+from sxdask.rootio.basket import (
+    BasketError,
+    Header,
+    NotPlainError,
+    entry_offsets,
+    stored_offsets,
+)
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -148,6 +154,42 @@ def decode_lists(
     else:
         chosen = _gather(values, starts, counts, gcd(size, layout.header_bytes, 8))
     return _item_counts(counts, size), _items(chosen, layout)
+
+
+def decode_whole_lists(
+    content: Bytes,
+    header: Header,
+    layout: ColumnLayout,
+    byte_counts: Int64Array,
+    values: npt.NDArray[Any],
+) -> None:
+    """Write list lengths (in bytes) and items of a whole basket without entry headers.
+
+    What small baskets cost is the number of calls, so the lengths are not
+    looked at here: `plain_counts` does it for all baskets of a column.
+
+    Raises
+    ------
+    BasketError, NotPlainError
+        As `decode_lists`.
+    """
+    offsets = stored_offsets(content, header)
+    if offsets[0] != header.key_length or header.border % item_bytes(layout):
+        raise NotPlainError
+    np.subtract(offsets[1:-1], offsets[:-2], out=byte_counts[:-1])
+    byte_counts[-1] = header.border + header.key_length - int(offsets[-2])
+    values[...] = _items(content[: header.border], layout)
+
+
+def plain_counts(byte_counts: Int64Array, total: int, size: int) -> bool:
+    """Say whether list lengths in bytes are whole items of `size` and make up `total` bytes."""
+    if not len(byte_counts):
+        return total == 0
+    if byte_counts.min() < 0 or int(byte_counts.sum()) != total:
+        return False
+    if size & (size - 1):
+        return not (byte_counts % size).any()
+    return not int(np.bitwise_or.reduce(byte_counts)) & (size - 1)
 
 
 def _item_counts(counts: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.int32]:

@@ -26,7 +26,7 @@ from sxdask.rootio.compression import BlockError
 from sxdask.rootio.decode import ColumnValues
 from sxdask.rootio.fallback import Traffic, read_with_uproot
 from sxdask.rootio.pool import run_all, thread_count
-from sxdask.rootio.zones import compute_zones, merge_zones
+from sxdask.rootio.zones import compute_zones
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,14 +89,13 @@ class PieceReader:
         source: ByteSource,
     ) -> None:
         self.learned: dict[str, ColumnZones] = {}
-        self.fetched = False
         self._piece = piece
         self._layouts = layouts
         self._options = options
         self._source = source
         self._threads = thread_count(options.threads)
         self._traffic = Traffic()
-        self._read: dict[str, Int64Array] = {}
+        self._baskets_read = 0
         self._bytes_decompressed = 0
         self._fetch = self._decompress = self._decode = 0.0
 
@@ -139,14 +138,13 @@ class PieceReader:
         """Return what everything so far cost; `names` are the columns of the request."""
         baskets = self._piece.baskets
         total = sum(len(baskets[name].seek) for name in names if name in baskets)
-        read = sum(len(numbers) for numbers in self._read.values())
         return ReadReport(
             entries_in=self._piece.num_entries,
             entries_out=entries_out,
             requests=self._source.requests + self._traffic.requests,
             bytes_read=self._source.bytes_read + self._traffic.bytes_read,
-            baskets_read=read,
-            baskets_skipped=total - read,
+            baskets_read=self._baskets_read,
+            baskets_skipped=total - self._baskets_read,
             bytes_decompressed=self._bytes_decompressed,
             ttree_opens=self._traffic.opens,
             seconds_fetch=self._fetch,
@@ -178,7 +176,6 @@ class PieceReader:
         starts = np.concatenate([c.baskets.seek[c.needed] for c in columns])
         sizes = np.concatenate([c.baskets.num_bytes[c.needed] for c in columns])
         data = iter(self._source.fetch(starts, sizes, threads=self._threads))
-        self.fetched = True
         for column in columns:
             entries = column.baskets.entry_starts
             for number in column.needed.tolist():
@@ -198,12 +195,14 @@ class PieceReader:
                     raise self._corrupt(column, basket, error) from error
                 self._bytes_decompressed += basket.header.object_length
             column.output.prepare(column.work)
-            name = column.layout.name
-            self._read[name] = np.union1d(self._read.get(name, column.needed), column.needed)
+            self._baskets_read += len(column.work)
         shares = run_all(self._run, self._tasks(columns), self._threads)
-        # Threads work side by side: their seconds are scaled to wall time.
+        for column in columns:
+            if not (column.not_plain or column.output.sound()):
+                column.output.strict = True
+                self._run([(column, basket) for basket in column.work])
         expand, convert = (sum(part) for part in zip(*shares, strict=True))
-        wall = time.perf_counter() - begin
+        wall = time.perf_counter() - begin  # threads work side by side: scaled to wall time
         share = expand / (expand + convert) if expand + convert else 0.0
         self._decompress += wall * share
         self._decode += wall * (1 - share)
@@ -268,7 +267,7 @@ class PieceReader:
         whole = (wanted == entries[1:] - entries[:-1]) & (wanted > 0)
         if whole.any():
             zones = compute_zones(values, column.edges, whole)
-            self.learned[name] = merge_zones(self.learned.get(name), zones)
+            self.learned[name] = zones
         self._decode += time.perf_counter() - begin
 
     def _read_slow(self, names: Sequence[str], rows: Int64Array) -> dict[str, ColumnData]:
