@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from sxdask.core.errors import SxdaskError, TruncatedFileError, UnknownTreeError
-from sxdask.rootio.branches import branch_facts, field_facts
 from sxdask.rootio.identity import file_stamp, local_path, normalise_url, read_header
 from sxdask.rootio.index import (
     BranchTable,
@@ -62,6 +61,8 @@ def build_index(
     UnknownTreeError
         If it has no such tree, or there is none to choose; the hint lists them.
     """
+    from sxdask.rootio.branches import branch_facts, field_facts  # loads uproot
+
     begin = time.perf_counter()
     url = normalise_url(url)
     stamp = file_stamp(url, storage_options)

@@ -46,7 +46,7 @@ class ZoneSource(Protocol):
 ZonesOf: TypeAlias = "Callable[[str, str, FileStamp], ZoneSource]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BranchTable:
     """Baskets and sizes of all branches, in the order of `TreeLayout.names`.
 
@@ -70,7 +70,7 @@ class BranchTable:
 _TABLE = tuple(BranchTable.__dataclass_fields__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FileIndex:
     """The index of one tree in one file.
 
@@ -93,7 +93,7 @@ class FileIndex:
     total_bytes: int
     build_seconds: float
     index_bytes: int
-    zone_source: ZoneSource | None = field(default=None, repr=False, compare=False)
+    zone_source: ZoneSource | None = field(default=None, repr=False)
 
     def compressed_bytes(self, names: Iterable[str]) -> Int64Array:
         """Return the compressed size of each named column, shape ``(n_names,)``."""

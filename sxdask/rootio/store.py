@@ -44,8 +44,8 @@ _LEARN_TIMEOUT_S = 10.0
 # Mapped indexes held by a process; Linux allows 65 530 mappings (vm.max_map_count).
 _MOST_OPEN = 32_768
 
-# (index file) -> (its modification time and inode, the index); shared by all stores.
-_opened: OrderedDict[str, tuple[tuple[int, int], FileIndex]] = OrderedDict()
+# Device, inode and modification time of the index file -> the index; shared by all stores.
+_opened: OrderedDict[tuple[int, int, int], FileIndex] = OrderedDict()
 _opened_lock = threading.Lock()
 
 
@@ -59,7 +59,7 @@ class IndexStore:
 
     def path_of(self, url: str, tree: str | None = None) -> Path:
         """Return where the index of that tree lies, or would; None is the file's usual tree."""
-        return Path(self._place(normalise_url(url), tree))
+        return Path(self._place(*_name(url, tree)))
 
     def get(
         self, url: str, tree: str | None = None, *, storage_options: Options = None
@@ -71,9 +71,9 @@ class IndexStore:
         FileMissingError, AccessDeniedError, NotRootFileError, ReadFailedError
             If the file itself is not to be had.
         """
-        url = normalise_url(url)
+        url, tree = _name(url, tree)
         stamp = file_stamp(url, storage_options)
-        index = self._load(self._place(url, tree))
+        index = self._load(url, tree)
         return index if index is not None and _same(index.stamp, stamp) else None
 
     def put(self, index: FileIndex, *, usual: bool = False) -> FileIndex:
@@ -93,7 +93,7 @@ class IndexStore:
             if usual:
                 self._memory[self._place(index.url, None)] = index
             return index
-        return self._load(path) or index
+        return self._load(index.url, index.tree) or index
 
     def build(
         self, url: str, tree: str | None = None, *, storage_options: Options = None
@@ -107,7 +107,7 @@ class IndexStore:
         SxdaskError
             As `build_index` does.
         """
-        url = normalise_url(url)
+        url, tree = _name(url, tree)
         with self._lock(self._place(url, tree), _LOCK_TIMEOUT_S):
             index = self.get(url, tree, storage_options=storage_options)
             if index is None:
@@ -143,7 +143,7 @@ class IndexStore:
             `FileIndex` for each of `files`, in their order; with ``collect``,
             `SxdaskError` where there is none.
         """
-        wanted = [(normalise_url(url), tree) for url, tree in files]
+        wanted = [_name(url, tree) for url, tree in files]
         unique = list(dict.fromkeys(wanted))
         found: dict[Wanted, FileIndex | SxdaskError] = {}
         begin = time.perf_counter()
@@ -169,15 +169,15 @@ class IndexStore:
         Returns whether there was anything new. Never fails: what cannot be
         stored is learned again some day.
         """
-        path = self._place(normalise_url(piece.url), piece.tree)
-        index = self._load(path)
+        url, tree = _name(piece.url, piece.tree)
+        index = self._load(url, tree)
         if index is None or index.stamp != piece.stamp or not learned:
             return False
         sidecar = index.zone_source
         if not isinstance(sidecar, ZoneSidecar) or not sidecar.news(index, piece, learned):
             return False
         try:
-            with self._lock(path, _LEARN_TIMEOUT_S) as held:
+            with self._lock(self._place(url, tree), _LEARN_TIMEOUT_S) as held:
                 return held and sidecar.merge(index, piece, learned)
         except OSError as error:
             self._warn(error)
@@ -218,23 +218,26 @@ class IndexStore:
         # 4096 locks for all entries: they are never removed, and few meet by chance.
         return file_lock(self.root / "locks" / Path(path).name[:3], timeout_s=timeout_s)
 
-    def _load(self, path: str) -> FileIndex | None:
+    def _load(self, url: str, tree: str | None) -> FileIndex | None:
+        path = self._place(url, tree)
         try:
             state = os.stat(path)  # noqa: PTH116 - once for each of many files
         except OSError:
             return self._memory.get(path)
-        version = (state.st_mtime_ns, state.st_ino)
+        version = (state.st_dev, state.st_ino, state.st_mtime_ns)
         with _opened_lock:
-            known = _opened.get(path)
-            if known is not None and known[0] == version:
-                _opened.move_to_end(path)
-                return known[1]
+            index = _opened.get(version)
+            if index is not None and _is_of(index, url, tree):
+                _opened.move_to_end(version)
+                return index
         try:
             index = open_index(path, self._zones)
         except (OSError, ValueError):
+            index = None
+        if index is None or not _is_of(index, url, tree):
             return self._memory.get(path)
         with _opened_lock:
-            _opened[path] = version, index
+            _opened[version] = index
             while len(_opened) > _MOST_OPEN:
                 _opened.popitem(last=False)
         return index
@@ -248,6 +251,14 @@ class IndexStore:
             "they are built anew by each process: set SXDASK_CACHE_DIR to a folder of yours",
             stacklevel=4,
         )
+
+
+def _name(url: str, tree: str | None) -> Wanted:
+    return normalise_url(url), None if tree is None else tree.strip("/")
+
+
+def _is_of(index: FileIndex, url: str, tree: str | None) -> bool:
+    return index.url == url and tree in {None, index.tree}
 
 
 def _same(stored: FileStamp, now: FileStamp) -> bool:
