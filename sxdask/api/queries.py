@@ -62,17 +62,20 @@ class Query:
     kind of file have the same `fingerprint`.
     """
 
-    def __init__(self, source: Source, plan: Plan, *, title: str = "") -> None:
+    def __init__(
+        self, source: Source, plan: Plan, *, title: str = "", language: str = "native"
+    ) -> None:
         self.source = source
         self.plan = plan
         self.title = title
+        self.language = language
         self._last: Run | None = None
 
     @classmethod
     def parse(cls, language: str, selection: Selection, source: Source, *, title: str = "") -> Self:
         """Return the query that `selection` means, checked against the first file."""
         frontend = FRONTENDS.load(language)(source.settings)
-        return cls(source, frontend.parse(selection, source), title=title)
+        return cls(source, frontend.parse(selection, source), title=title, language=language)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -173,7 +176,7 @@ class Query:
         cancels what has not begun.
         """
         run = self._run(client, scheduler, progress)
-        for table, piece, value in run.tables(ordered=ordered, title=self.title):
+        for table, piece, value in run.tables(ordered=ordered):
             yield Partition(
                 index=piece.index,
                 file=piece.url,
@@ -224,18 +227,25 @@ class Query:
             storage_options=self.source.storage_options,
         )
         run = self._run(client, scheduler, progress)
-        return run.deliver(sink, format_name=format, title=self.title, resume=resume)
+        return run.deliver(sink, format_name=format, resume=resume)
 
     def over(self, dataset: Dataset) -> Query:
         """Return the same request over another dataset."""
-        return Query(dataset.source, self.plan, title=self.title)
+        return Query(dataset.source, self.plan, title=self.title, language=self.language)
 
     @cached_property
     def _compiled(self) -> Compiled:
         return compile_plan(self.plan, self.source)
 
     def _run(self, client: Any, scheduler: Any, progress: Any) -> Run:
-        self._last = Run(self._compiled, client=client, scheduler=scheduler, show=progress)
+        facts = {"title": self.title, "language": self.language}
+        self._last = Run(
+            self._compiled,
+            client=client,
+            scheduler=scheduler,
+            show=progress,
+            facts={key: value for key, value in facts.items() if value},
+        )
         return self._last
 
     @property

@@ -7,10 +7,14 @@ them. ``str(type)`` is the awkward datashape of one entry.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
+
+# As experiments write units into branch titles: "pt [GeV]", "(in cm)", "distance, in mm".
+_UNIT = re.compile(r"(?:[\[(]|\bin )\s*(GeV|MeV|TeV|keV|cm|mm|um|ns|ps|rad)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ class Option:
     item: Type
 
     def __str__(self) -> str:
-        return f"?{self.item}"
+        plain = isinstance(self.item, Primitive | String)
+        return f"?{self.item}" if plain else f"option[{self.item}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,12 @@ class Field:
     def list_depth(self) -> int:
         """Number of list dimensions below the entry."""
         return list_depth(self.type)
+
+    @property
+    def unit(self) -> str | None:
+        """Unit that the title states (``"dxy wrt PV, in cm"``), None if it states none."""
+        found = _UNIT.search(self.title)
+        return found[1] if found else None
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,11 @@ class Lowered:
     position: int = 0
 
     @property
+    def output_columns(self) -> tuple[tuple[str, Expr], ...]:
+        """Name and expression of each column of the result."""
+        return _parts(self.output)[1]
+
+    @property
     def exact_rows(self) -> bool:
         """Whether the rows of each partition are known before reading."""
         return not self.reader.conjuncts

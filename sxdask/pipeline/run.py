@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from sxdask.core.events import Event, Progress, RunFinished, RunStarted, advance
-from sxdask.pipeline.compile import require_tables
+from sxdask.pipeline.compile import require_tables, tree_of
+from sxdask.plan.expr import Column
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -29,7 +30,8 @@ class Run:
     """Drive the partitions of a compiled plan, on a cluster or here.
 
     `progress` folds the events so far. `show` is True for a progress bar, or
-    a function that gets every event.
+    a function that gets every event. `facts` (title, language) go into the
+    schema of every table.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class Run:
         client: Any = None,
         scheduler: Any = None,
         show: Literal[True] | OnEvent | None = None,
+        facts: Mapping[str, str] | None = None,
     ) -> None:
         require_tables(compiled.plan)
         self._compiled = compiled
         self._client = client
         self._scheduler = scheduler
         self._show = show
+        self._facts = dict(facts or {})
         self.progress = Progress()
 
     def arrays(self) -> ak.Array | dict[str, ak.Array]:
@@ -62,18 +66,16 @@ class Run:
         whole = {name: _concatenate(rows) for name, rows in found.items()}
         return whole if self._compiled.is_several else next(iter(whole.values()))
 
-    def tables(
-        self, *, ordered: bool = False, title: str = ""
-    ) -> Iterator[tuple[Lowered, Piece, pa.Table]]:
+    def tables(self, *, ordered: bool = False) -> Iterator[tuple[Lowered, Piece, pa.Table]]:
         """Yield the partitions of every output as Arrow tables."""
         from sxdask.deliver.tasks import TableTask
 
         tables = self._compiled.tables
-        tasks = [TableTask(table.reader, self._labels(table, title)) for table in tables]
+        tasks = [TableTask(table.reader, self._labels(table)) for table in tables]
         for number, piece, value in self._values(tasks, ordered=ordered):
             yield tables[number], piece, value.table
 
-    def deliver(self, sink: Sink, *, format_name: str, title: str, resume: bool) -> Manifest:
+    def deliver(self, sink: Sink, *, format_name: str, resume: bool) -> Manifest:
         """Store every partition in `sink` from the workers and publish all of them at once.
 
         With `resume` what a cut-off run stored is taken up, and kept if this
@@ -84,7 +86,7 @@ class Run:
 
         compiled = self._compiled
         sources = [
-            Source(table.reader, table.pieces, self._labels(table, title, format_name))
+            Source(table.reader, table.pieces, self._labels(table, format_name))
             for table in compiled.tables
         ]
         with shown(self._show) as show:
@@ -95,7 +97,7 @@ class Run:
                 on_event=lambda event: self._emit(event, show),
                 on_learned=compiled.source.learn,
             )
-            return deliver(sources, sink, options, title=title)
+            return deliver(sources, sink, options, title=self._facts.get("title", ""))
 
     def _values(
         self, tasks: Sequence[Callable[[Piece], Any]], *, ordered: bool = False
@@ -134,15 +136,26 @@ class Run:
             bytes_to_read=sum(table.bytes_to_read for table in tables),
         )
 
-    def _labels(self, table: Lowered, title: str, format_name: str = "arrow") -> Labels:
+    def _labels(self, table: Lowered, format_name: str = "arrow") -> Labels:
         from sxdask.deliver.tasks import Labels
 
         return Labels(
             fingerprint=self._compiled.fingerprint,
             format=format_name,
             output=table.output.name,
-            metadata={"title": title} if title else {},
+            metadata=self._facts,
+            units=self._units(table),
         )
+
+    def _units(self, table: Lowered) -> dict[str, str]:
+        """Return the units of the outputs that are branches, where the files state them."""
+        schema = self._compiled.source.schema(tree_of(table.output))
+        found = {
+            name: schema[expr.name].unit
+            for name, expr in table.output_columns
+            if isinstance(expr, Column) and expr.name in schema
+        }
+        return {name: unit for name, unit in found.items() if unit}
 
     def _emit(self, event: Event, show: OnEvent | None) -> None:
         self.progress = advance(self.progress, event)

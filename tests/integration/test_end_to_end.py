@@ -150,3 +150,26 @@ def test_num_events_files_and_schema(nanoaod_files):
     assert str(data.schema["Muon_pt"].type) == "var * float32"
     assert data.schema["Muon_pt"].list_depth == 1
     assert np.dtype(str(data.schema["event"].type)) == np.uint64
+
+
+def test_units_that_the_file_states_travel_with_the_table(samples):
+    data = sx.dataset(samples / "nano_dy.root", "Events")
+    (part,) = data.select("Muon_dxy", "Muon_pt", far="abs(Muon_dxy)").stream()
+    assert part.table.field("Muon_dxy").metadata[b"sxdask:unit"] == b"cm"
+    assert b"sxdask:unit" not in part.table.field("Muon_pt").metadata
+    assert b"sxdask:unit" not in part.table.field("far").metadata
+
+
+def test_a_table_says_which_request_it_answers(nanoaod):
+    query = sx.request(
+        "uproot-raw",
+        {"treename": "Events", "filter_name": "MET_pt"},
+        dataset=sx.dataset(nanoaod),
+        title="momentum",
+    )
+    for part in query.stream():
+        facts = part.table.schema.metadata
+        assert facts[b"sxdask:title"] == b"momentum"
+        assert facts[b"sxdask:language"] == b"uproot-raw"
+        assert facts[b"sxdask:fingerprint"] == query.fingerprint.encode()
+        assert int(facts[b"sxdask:entry_start"]) == part.entry_start
