@@ -210,7 +210,7 @@ def plans(draw):
         else:
             node, kinds = draw(projections(node, kinds, most=4))
     if draw(st.booleans()):
-        node = Filter(node, draw(truths(kinds)))
+        node = Filter(node, Binary("&", draw(truths(kinds, 2)), draw(truths(kinds, 2))))
     # without a narrow end, nothing would show that a column was read too little
     node, _ = draw(projections(node, kinds, most=2))
     return node
