@@ -98,14 +98,17 @@ def stored_offsets(content: npt.NDArray[np.uint8], header: Header) -> npt.NDArra
     NotPlainError
         If the basket has none.
     BasketError
-        If their number is wrong.
+        If their number or the first one is wrong.
     """
     tail = content[header.border :]
     if len(tail) == 0 and header.entries:
         raise NotPlainError
     if len(tail) != (header.entries + 2) * _OFFSET.itemsize:
         raise BasketError(f"{len(tail)} bytes of offsets for {header.entries} entries")
-    return tail.view(_OFFSET)[1:]
+    offsets = tail.view(_OFFSET)[1:]
+    if header.entries and offsets[0] != header.key_length:
+        raise BasketError("its entry offsets do not begin where its values do")
+    return offsets
 
 
 def entry_offsets(content: npt.NDArray[np.uint8], header: Header) -> npt.NDArray[np.int32]:

@@ -174,7 +174,7 @@ def decode_whole_lists(
         As `decode_lists`.
     """
     offsets = stored_offsets(content, header)
-    if offsets[0] != header.key_length or header.border % item_bytes(layout):
+    if header.border % item_bytes(layout):
         raise NotPlainError
     np.subtract(offsets[1:-1], offsets[:-2], out=byte_counts[:-1])
     byte_counts[-1] = header.border + header.key_length - int(offsets[-2])
