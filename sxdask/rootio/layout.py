@@ -101,9 +101,9 @@ class TreeLayout:
         """Names and logical types of the columns."""
         forms = [type_of(json.loads(item[1])) for item in self._facts["encodings"]]
         fields = tuple(
-            Field(name, forms[encoding], title)
+            Field(name, forms[encoding], title, typename=typename)
             if encoding >= 0
-            else Field(name, Unknown(typename), title, self.unreadable[name])
+            else Field(name, Unknown(typename), title, self.unreadable[name], typename)
             for name, encoding, typename, title in zip(
                 self.names, self._facts["encoding_of"], self.typenames, self.titles, strict=True
             )

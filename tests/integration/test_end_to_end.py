@@ -173,3 +173,23 @@ def test_a_table_says_which_request_it_answers(nanoaod):
         assert facts[b"sxdask:language"] == b"uproot-raw"
         assert facts[b"sxdask:fingerprint"] == query.fingerprint.encode()
         assert int(facts[b"sxdask:entry_start"]) == part.entry_start
+
+
+@pytest.mark.parametrize(
+    ("filter_name", "filter_typename"),
+    [
+        ("Muon_*", None),
+        (None, "float"),
+        ("/Muon_(pt|charge)/", None),
+        ("Muon_*", "/.*float.*/"),
+        (["MET_pt", "no_such"], ["float", "double"]),
+    ],
+)
+def test_name_and_type_filters_choose_what_uproot_chooses(samples, filter_name, filter_typename):
+    path = samples / "nano_dy.root"
+    query = {"treename": "Events", "filter_name": filter_name, "filter_typename": filter_typename}
+    found = sx.dataset(path).request("uproot-raw", query)
+    tree = uproot.open(path)["Events"]
+    wanted = tree.keys(filter_name=filter_name, filter_typename=filter_typename)
+    assert list(found.schema) == wanted
+    assert found.compute().fields == wanted
