@@ -153,28 +153,34 @@ def _fails_or_keeps_the_rows(tree: Tree, name: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("place", [0, 1, 30, 59])
-@pytest.mark.parametrize("value", [0, -(2**31), 2**31 - 1, 100_000, "one byte more"])
-def test_a_damaged_entry_offset_is_an_error_that_names_its_basket(
-    tmp_path: Path, place: int, value: int | str
-) -> None:
-    tree = _write(tmp_path / "a.root", None, [60, 60])
+def _set_offset(tree: Tree, place: int, value: int | None) -> None:
+    """Change one entry offset in the second basket of `list_float64`: by one if None."""
     baskets = tree.baskets["list_float64"]
     end = int(baskets.seek[1] + baskets.num_bytes[1])
     at = end - 4 * (61 - place)  # the last of the 61 numbers is not used
     data = bytearray(tree.path.read_bytes())
-    old = int.from_bytes(data[at : at + 4], "big")
-    new = old + 1 if isinstance(value, str) else value
+    new = int.from_bytes(data[at : at + 4], "big") + 1 if value is None else value
     data[at : at + 4] = new.to_bytes(4, "big", signed=True)
     tree.path.write_bytes(data)
     tree.stamp = stamp_of(tree.path)
-    piece = tree.piece(names=["list_float64"])
-    if isinstance(value, str):  # not a whole item any more: what uproot makes of it counts
-        found = read_columns(piece, tree.layouts, ["list_float64"])
-        with uproot.open(tree.path) as file:
-            assert_same(found.arrays["list_float64"], file["t"]["list_float64"].array())
-        assert found.report.ttree_opens == 1
-        return
-    with pytest.raises(CorruptBasketError, match="offsets|before it begins") as caught:
-        read_columns(piece, tree.layouts, ["list_float64"])
+
+
+@pytest.mark.parametrize("place", [0, 1, 30, 59])
+@pytest.mark.parametrize("value", [0, -(2**31), 2**31 - 1, 100_000])
+def test_a_damaged_entry_offset_is_an_error_that_names_its_basket(
+    tmp_path: Path, place: int, value: int
+) -> None:
+    tree = _write(tmp_path / "a.root", None, [60, 60])
+    _set_offset(tree, place, value)
+    with pytest.raises(CorruptBasketError, match=r"offsets|before it begins") as caught:
+        read_columns(tree.piece(names=["list_float64"]), tree.layouts, ["list_float64"])
     assert caught.value.context["entries"] == (60, 120)
+
+
+def test_entries_that_are_no_whole_items_are_what_uproot_makes_of_them(tmp_path: Path) -> None:
+    tree = _write(tmp_path / "a.root", None, [60, 60])
+    _set_offset(tree, 30, None)
+    found = read_columns(tree.piece(names=["list_float64"]), tree.layouts, ["list_float64"])
+    with uproot.open(tree.path) as file:
+        assert_same(found.arrays["list_float64"], file["t"]["list_float64"].array())
+    assert found.report.ttree_opens == 1
