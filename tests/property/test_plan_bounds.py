@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sxdask.core.bounds import ZoneAll, ZoneAny, ZoneCompare
 from sxdask.plan.bounds import is_fallible, zone_test
 from sxdask.plan.expr import Binary, Call, Column, Compare, Constant, Slice, Subscript
-from tests.property.plan_oracle import SCHEMA, passes, reals, reduction, truths
+from tests.property.plan_oracle import SCHEMA, TABLE, passes, reals, reduction, truths
 
 KINDS = {field.name: field.type for field in SCHEMA.fields}
 NUMBERS = st.sampled_from([-2.0, -1.0, -0.0, 0.0, 0.5, 1.0, 2.0, math.nan, math.inf, -math.inf])
@@ -95,9 +95,18 @@ def prunable(draw, depth=2):
     ),
 )
 def test_a_zone_with_a_passing_row_passes(zone, condition):
-    test = zone_test(condition)
+    test = zone_test(condition, SCHEMA)
     if test is not None and not zone_holds(test, zone):
         assert not any(passes(condition, row) for row in zone)
+
+
+@given(conditions=st.lists(st.one_of(prunable(), truths(KINDS)), min_size=10, max_size=10))
+def test_a_row_that_passes_is_a_zone_that_passes(conditions):
+    """A zone of one row is the strictest; rows are every combination of values."""
+    for expr in conditions:
+        test = zone_test(expr, SCHEMA)
+        for row in TABLE if test is not None else ():
+            assert zone_holds(test, [row]) or not passes(expr, row)
 
 
 def test_picking_an_item_is_bounded_by_all_items():
