@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _EXTRAS: Final = ("coffea", "matplotlib")
 _FILES: Final = 4
 _CLUSTERS_A_FILE: Final = 5
-# Small, so that a million events make enough partitions to watch.
-_PARTITION_BYTES: Final = 500_000
+# So small that each cluster is a partition: enough of them to watch.
+_PARTITION_BYTES: Final = 1
 _REAL_FILE: Final = "nano_dimuon.root"
 
 

@@ -9,6 +9,7 @@ import uproot
 
 from sxdask.requests.recipe import Generate
 from sxdask.testing import generated as module
+from sxdask.testing import write_nanoaod_files
 from sxdask.testing.generated import generated_files
 
 SPEC = Generate(num_events=300, files=3, seed=4, entries_per_cluster=50)
@@ -30,7 +31,7 @@ def test_they_are_written_once(tmp_path, monkeypatch):
 
 def test_those_who_ask_at_once_wait_for_one_writer(tmp_path, monkeypatch):
     written = []
-    write = module.write_nanoaod_files
+    write = write_nanoaod_files
 
     def counted(*args, **options):
         written.append(args)
@@ -49,8 +50,9 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path, monkeypatch):
         (folder / "nano_0000.root").write_bytes(b"half")
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(module, "write_nanoaod_files", fail)
-        generated_files(SPEC, tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            generated_files(SPEC, tmp_path)
     assert [path.suffix for path in (tmp_path / "generated").iterdir()] == [".lock"]
     assert len(generated_files(SPEC, tmp_path)) == 3
