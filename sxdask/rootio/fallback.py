@@ -8,6 +8,7 @@ place. One thread at a time reads from one of them.
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager
@@ -68,7 +69,16 @@ def close_trees() -> None:
     _close(gone)
 
 
+def _forget_trees() -> None:
+    """Leave the parent's files to the parent: a read position is shared after a fork."""
+    global _lock  # noqa: PLW0603 (it may have been held by a thread that is not here)
+    _lock = threading.Lock()
+    _open.clear()
+
+
 atexit.register(close_trees)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_trees)
 
 
 def _drop(key: tuple[object, ...]) -> _OpenTree:

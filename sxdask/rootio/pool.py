@@ -34,7 +34,10 @@ def thread_count(asked: int) -> int:
 
 
 def _forget_pools() -> None:
-    _pools.clear()  # threads do not survive a fork
+    """Start afresh: threads do not survive a fork."""
+    global _lock  # noqa: PLW0603 (it may have been held by a thread that is not here)
+    _lock = threading.Lock()
+    _pools.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -37,6 +37,7 @@ HEADER_BYTES = 80  # TFile's header with 64-bit seeks ends its UUID at byte 75
 # The page cache makes small local reads nearly free, and a page is its unit.
 _LOCAL_GAP_BYTES = 4096
 _STORAGE_MODULES = {"aiohttp", "botocore", "aiobotocore", "XRootD"}
+_RANGE_NOT_SATISFIABLE = 416  # HTTP: the file ends before the range
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.1  # seconds; doubles with every attempt
 
@@ -306,6 +307,8 @@ def as_ours(error: BaseException, url: str, span: tuple[int, int] | None = None)
         return FileMissingError(
             f"file {url!r} does not exist (any more)", hint="check the dataset", **context
         )
+    if span is not None and getattr(error, "status", None) == _RANGE_NOT_SATISFIABLE:
+        return _truncated(url, span)
     if isinstance(error, PermissionError) or getattr(error, "status", None) in {401, 403}:
         return AccessDeniedError(f"file {url!r} may not be read", **context)
     where = f" (bytes {span[0]} to {span[1]})" if span else ""

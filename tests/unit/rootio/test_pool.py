@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -50,6 +52,22 @@ def test_work_inside_work_and_many_callers_at_once_do_not_lock_up() -> None:
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(outer, range(30), timeout=60))
     assert found == [[10 + 5 * n for n in range(m, m + 10)] for m in range(30)]
+
+
+def test_a_forked_process_has_a_pool_of_its_own() -> None:
+    assert run_all(lambda n: n, range(4), 2) == [0, 1, 2, 3]
+    context = multiprocessing.get_context("fork")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: fork beside threads
+        child = context.Process(target=_work_in_child)
+        child.start()
+    child.join(30)
+    assert child.exitcode == 0
+
+
+def _work_in_child() -> None:
+    if run_all(lambda n: n * 2, range(50), 2) != [n * 2 for n in range(50)]:
+        raise SystemExit(1)
 
 
 def test_the_number_of_threads_follows_the_cores_up_to_four() -> None:

@@ -289,7 +289,14 @@ def test_a_server_that_keeps_failing_is_an_error_with_the_range(tree: Tree) -> N
     assert caught.value.context["file"] == url
 
 
-@pytest.mark.parametrize(("status", "error"), [(403, AccessDeniedError), (404, FileMissingError)])
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (403, AccessDeniedError),
+        (404, FileMissingError),
+        (416, TruncatedFileError),
+    ],
+)
 def test_an_answer_that_will_not_change_is_not_asked_for_again(
     tree: Tree, status: int, error: type[Exception]
 ) -> None:
