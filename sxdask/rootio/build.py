@@ -226,17 +226,17 @@ def _table(rows: Sequence[BranchRow]) -> BranchTable:
     lists = [np.frombuffer(data, np.int64) for data in numbers]
     none = [np.zeros(0, np.int64)]
     return BranchTable(
-        seek=np.concatenate([row.seek for row in rows] or none).astype(np.int64),
-        num_bytes=np.concatenate([row.num_bytes for row in rows] or none).astype(np.int32),
+        seek=np.concatenate([row.seek for row in rows] or none),
+        num_bytes=np.concatenate([row.num_bytes for row in rows] or none),
         baskets_at=_offsets([row.seek.size for row in rows]),
         starts=np.concatenate(lists or none),
         starts_at=_offsets([item.size for item in lists]),
-        starts_of=np.array(starts_of, np.int32),
+        starts_of=np.array(starts_of, np.int64),
         compressed=np.array([row.compressed for row in rows], np.int64),
         uncompressed=np.array([row.uncompressed for row in rows], np.int64),
-        compression=np.array([row.compression for row in rows], np.int32),
+        compression=np.array([row.compression for row in rows], np.int64),
     )
 
 
-def _offsets(sizes: Sequence[int]) -> np.ndarray[Any, np.dtype[np.int32]]:
-    return np.concatenate(([0], np.cumsum(np.array(sizes, np.int64)))).astype(np.int32)
+def _offsets(sizes: Sequence[int]) -> Int64Array:
+    return np.concatenate(([0], np.cumsum(np.array(sizes, np.int64)))).astype(np.int64)

@@ -27,6 +27,9 @@ ZONES_SUFFIX = ".zones"
 _META = b"sxdask.zones"
 _VERSION = 1
 
+# One lock for all files: a process has one of these for each of many thousands.
+_loading = threading.Lock()
+
 ZoneReader: TypeAlias = Callable[
     [Piece, Mapping[str, ColumnLayout], Sequence[str]], Mapping[str, ColumnZones]
 ]
@@ -35,10 +38,11 @@ ZoneReader: TypeAlias = Callable[
 class ZoneSidecar:
     """The statistics of one file as they are on disk now; empty if they are of another file."""
 
+    __slots__ = ("_known", "_seen", "_stamp", "path")
+
     def __init__(self, path: str, stamp: FileStamp) -> None:
         self.path = path
         self._stamp = stamp
-        self._lock = threading.Lock()
         self._seen: tuple[int, int, int] | None = None
         self._known: Mapping[str, ColumnZones] = {}
 
@@ -49,7 +53,7 @@ class ZoneSidecar:
         except OSError:
             return {}
         seen = (state.st_mtime_ns, state.st_size, state.st_ino)
-        with self._lock:
+        with _loading:
             if seen != self._seen:
                 self._known = self._read()
                 self._seen = seen
