@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from sxdask.rootio.model import BoolArray
 
 
+_INT64_END = 2**63
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One operation on earlier slots.
@@ -161,17 +164,24 @@ def _evaluate(step: Step, slots: list[Any]) -> Any:
     args = [slots[slot] for slot in step.args]
     match step.name:
         case "constant":
-            return step.extra[0]
+            return _constant(step.extra[0])
         case "subscript":
             rest = iter(args[1:])
             where = tuple(next(rest) if item is None else slice(*item) for item in step.extra)
             return args[0][where if len(where) != 1 else where[0]]
         case "field":
-            return args[0][step.extra[0]]
+            (name,) = step.extra
+            # broadcast_arrays gives a list of arrays, everything else records
+            return args[0][int(name) if isinstance(args[0], list | tuple) else name]
         case "pack":
             return dict(zip(step.extra, args, strict=True)) if step.extra else args
         case _:
             return operation(step.name)(*args, **dict(step.extra))
+
+
+def _constant(value: Any) -> Any:
+    # awkward casts Python integers to int64; an event number may be beyond it
+    return np.uint64(value) if type(value) is int and value >= _INT64_END else value
 
 
 def _failure(step: Step, error: Exception) -> RequestError:

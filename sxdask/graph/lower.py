@@ -32,6 +32,7 @@ from sxdask.plan.text import expression_text
 from sxdask.rootio.model import ColumnLayout, Conjunct, Piece, ReadOptions
 
 if TYPE_CHECKING:
+    from sxdask.core.types import Schema
     from sxdask.graph.chain import ChainReader
     from sxdask.rootio.index import FileIndex
 
@@ -102,18 +103,20 @@ def lower(
     """
     scan, outputs = _parts(output)
     program = compile_program([expr for _, expr in outputs])
-    conjuncts, possible = _conjuncts(scan.predicate)
-    predicate_columns = [name for item in conjuncts for name in item.columns]
+    predicate_columns = [name for expr in scan.predicate for name in columns_of(expr)]
     needed = tuple(dict.fromkeys((*predicate_columns, *program.columns)))
-    zoned = _zone_columns(conjuncts)
     layouts = _Layouts(needed)
+    positions = [layouts.place(file) for file in indexes]
+    # Zone tests may be exact about a column's type only where all files agree on it.
+    schema = indexes[0].layout.schema if layouts.agree(predicate_columns) else None
+    conjuncts, possible = _conjuncts(scan.predicate, schema)
+    zoned = _zone_columns(conjuncts)
     pieces: list[Piece] = []
     pruned: list[Piece] = []
     column_bytes = np.zeros(len(needed), dtype=np.int64)
     kept_bytes = 0.0
     bytes_in_files = num_entries = 0
-    for file in indexes:
-        position = layouts.place(file)
+    for file, position in zip(indexes, positions, strict=True):
         sizes = file.compressed_bytes(needed)
         column_bytes += sizes
         bytes_in_files += file.total_bytes
@@ -164,7 +167,9 @@ def _parts(output: Output) -> tuple[Scan, tuple[tuple[str, Expr], ...]]:
             raise TypeError("only an optimised plan can be lowered")
 
 
-def _conjuncts(predicate: Sequence[Expr]) -> tuple[tuple[Conjunct, ...], bool]:
+def _conjuncts(
+    predicate: Sequence[Expr], schema: Schema | None
+) -> tuple[tuple[Conjunct, ...], bool]:
     """Compile the predicate; the flag is False if a constant part can never hold.
 
     Conditions on the same columns become one, so that what they share (an
@@ -178,13 +183,14 @@ def _conjuncts(predicate: Sequence[Expr]) -> tuple[tuple[Conjunct, ...], bool]:
         elif not MaskProgram(compile_program([expr]))({}).all():
             return (), False
     return tuple(
-        _conjunct(group, fallible=fallible) for (_, fallible), group in groups.items()
+        _conjunct(group, schema, fallible=fallible) for (_, fallible), group in groups.items()
     ), True
 
 
-def _conjunct(group: Sequence[Expr], *, fallible: bool) -> Conjunct:
+def _conjunct(group: Sequence[Expr], schema: Schema | None, *, fallible: bool) -> Conjunct:
     expr = reduce(partial(Binary, "&"), group)
-    tests = [test for test in map(zone_test, group) if test is not None]
+    found = (zone_test(part, schema) for part in group)
+    tests = [test for test in found if test is not None]
     return Conjunct(
         columns=columns_of(expr),
         mask=MaskProgram(compile_program([expr])),
@@ -232,6 +238,10 @@ class _Layouts:
             self.found.append(columns)
         self._by_digest[digest] = position
         return position
+
+    def agree(self, names: Sequence[str]) -> bool:
+        """Return whether all files hold these columns with the same types."""
+        return len({tuple(item[name].form for name in names) for item in self.found}) == 1
 
     def _column(self, file: FileIndex, name: str) -> ColumnLayout:
         layout = file.layout

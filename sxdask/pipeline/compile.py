@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sxdask.core.errors import EmptyDatasetError, RequestError, UnknownTreeError
+from sxdask.core.errors import RequestError, UnknownTreeError
 from sxdask.plan.explain import explain_text
 from sxdask.plan.explain_html import explain_html
 from sxdask.plan.fingerprint import fingerprint
@@ -49,8 +49,8 @@ class Compiled:
 
     @property
     def is_several(self) -> bool:
-        """Whether the request names several output trees, so that results go by name."""
-        return len({output.name for output in self.plan.outputs}) > 1
+        """Whether results go by name: there are several output trees, or there is none."""
+        return len({output.name for output in self.plan.outputs}) > 1 or not self.tables
 
     @cached_property
     def fingerprint(self) -> str:
@@ -64,10 +64,7 @@ def compile_plan(plan: Plan, source: Source, *, progress: IndexProgress | None =
     The plan was checked against the first file when it was parsed, so that a
     wrong branch fails before any other file is looked at.
 
-    Raises
-    ------
-    EmptyDatasetError
-        If no file has any of the trees (where missing trees are allowed).
+    A tree that may be missing and that no file has gives no table.
     """
     from sxdask.graph.lower import lower
 
@@ -82,12 +79,6 @@ def compile_plan(plan: Plan, source: Source, *, progress: IndexProgress | None =
             target = source.settings.partition_bytes
             table = lower(output, indexes, partition_bytes=target, options=options)
             tables.append(replace(table, position=position))
-    if optimized.outputs and not tables:
-        names = ", ".join(sorted({repr(tree_of(output)) for output in optimized.outputs}))
-        raise EmptyDatasetError(
-            f"no file of {source.files.name!r} has the tree {names}",
-            hint=f"the first file has {', '.join(map(repr, source.trees))}",
-        )
     return Compiled(plan, optimized, steps, tuple(tables), source)
 
 

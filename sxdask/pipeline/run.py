@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from sxdask.core.errors import EmptyDatasetError
 from sxdask.core.events import Event, Progress, RunFinished, RunStarted, advance
 from sxdask.pipeline.compile import require_tables, tree_of
 from sxdask.plan.expr import Column
@@ -85,6 +86,11 @@ class Run:
         from sxdask.deliver.runner import choose_runner
 
         compiled = self._compiled
+        if not compiled.tables:
+            raise EmptyDatasetError(
+                f"no file of {compiled.source.files.name!r} has a tree that the request names",
+                hint=f"the first file has {', '.join(map(repr, compiled.source.trees))}",
+            )
         sources = [
             Source(table.reader, table.pieces, self._labels(table, format_name))
             for table in compiled.tables

@@ -193,3 +193,58 @@ def test_name_and_type_filters_choose_what_uproot_chooses(samples, filter_name, 
     wanted = tree.keys(filter_name=filter_name, filter_typename=filter_typename)
     assert list(found.schema) == wanted
     assert found.compute().fields == wanted
+
+
+def test_files_without_the_tree_are_skipped_only_if_the_request_allows_it(nanoaod, tmp_path):
+    other = tmp_path / "other.root"
+    with uproot.recreate(other) as file:
+        file["Extra"] = {"x": np.arange(5)}
+    data = sx.dataset([nanoaod, other])
+    lenient = {"treename": "Events", "filter_name": "MET_pt"}
+    assert len(data.request("uproot-raw", lenient).compute()) == 20_000
+    strict = {**lenient, "fail_on_missing_trees": True}
+    with pytest.raises(sx.SxdaskError, match="no tree 'Events'"):
+        data.request("uproot-raw", strict).compute()
+    nowhere = data.request("uproot-raw", {"treename": "Nowhere"})
+    assert nowhere.compute() == {}
+    assert list(nowhere.stream()) == []
+    with pytest.raises(sx.SxdaskError, match="has a tree that the request names"):
+        nowhere.deliver(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_sub_queries_of_one_output_follow_each_other(nanoaod, tmp_path):
+    query = sx.dataset(nanoaod).request(
+        "uproot-raw",
+        [
+            {"treename": {"Events": "all"}, "filter_name": "event", "cut": "event <= 10"},
+            {"treename": {"Events": "all"}, "filter_name": "event", "cut": "event > 19990"},
+            {"treename": {"Events": "few"}, "filter_name": "MET_pt", "cut": "event == 7"},
+        ],
+    )
+    found = query.compute()
+    assert found["all"].event.to_list() == [*range(1, 11), *range(19_991, 20_001)]
+    assert len(found["few"]) == 1
+    manifest = query.deliver(tmp_path / "out")
+    assert manifest.to_awkward("all").event.to_list() == found["all"].event.to_list()
+    assert set(query.dask()) == {"all", "few"}
+    assert (
+        query.dask()["all"].compute(scheduler="sync").event.to_list()
+        == found["all"].event.to_list()
+    )
+
+
+def test_an_event_number_beyond_int64_is_compared_exactly(tmp_path):
+    path = tmp_path / "big.root"
+    numbers = np.array([1, 2**53 + 1, 2**63 + 5, 2**64 - 1], dtype=np.uint64)
+    with uproot.recreate(path) as file:
+        file["t"] = {"event": numbers}
+    data = sx.dataset(path, "t")
+    for text, kept in [
+        ("event >= 9223372036854775813", [2**63 + 5, 2**64 - 1]),
+        ("event == 18446744073709551615", [2**64 - 1]),
+        ("event == 9007199254740993", [2**53 + 1]),
+        ("event < 9223372036854775813", [1, 2**53 + 1]),
+    ]:
+        for _ in range(2):  # the second time with the statistics of the first
+            assert data.where(text).compute().event.to_list() == kept, text
