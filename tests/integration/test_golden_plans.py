@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,9 @@ from sxdask.pipeline.compile import optimized_plan
 from sxdask.plan.explain import explain_text
 from sxdask.requests.recipe import load_recipe
 from sxdask.testing.generated import generated_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GRAPHS = Path(__file__).parents[2] / "graphs"
 CASES: dict[str, Callable[[sx.Dataset], sx.Query]] = {
