@@ -23,11 +23,9 @@ from sxdask.plan.selection import parse_outputs, parse_predicate
 from sxdask.plan.types import schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from os import PathLike
 
-    import awkward as ak
-    import dask_awkward as dak
     import pyarrow as pa
 
     from sxdask.api.datasets import Dataset
@@ -131,12 +129,17 @@ class Query:
 
         return "\n".join(show(output.root) for output in self.plan.outputs)
 
-    def dask(self) -> dak.Array | dict[str, dak.Array]:
+    def dask(self) -> Any:
         """Return the result as a lazy dask-awkward array, one task per partition.
 
         Code that goes on from it keeps the pushdown: branches that only
-        outputs need which the code never touches are not read. A request with
-        several output trees gives a dictionary.
+        outputs need which the code never touches are not read.
+
+        Returns
+        -------
+        dask_awkward.Array
+            Records with one field per column. A request with several output
+            trees gives a dictionary of them.
         """
         return to_dask(self._compiled)
 
@@ -146,7 +149,7 @@ class Query:
         *,
         scheduler: Any = None,
         progress: Any = None,
-    ) -> ak.Array | dict[str, ak.Array]:
+    ) -> Any:
         """Run the request and return all rows, in dataset order.
 
         Parameters
@@ -158,6 +161,12 @@ class Query:
             function, in place of a client.
         progress
             True for a progress bar, or a function that gets every event.
+
+        Returns
+        -------
+        awkward.Array
+            Records with one field per column, shape ``(num_rows,)``. A request
+            with several output trees gives a dictionary of them.
         """
         run = self._run(client, scheduler, progress)
         return run.arrays()
@@ -169,7 +178,7 @@ class Query:
         client: Any = None,
         scheduler: Any = None,
         progress: Any = None,
-    ) -> Iterator[Partition]:
+    ) -> Generator[Partition]:
         """Yield partitions as Arrow tables as they finish, or in order.
 
         A consumer that is slow holds reading back; closing the iterator

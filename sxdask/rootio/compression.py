@@ -6,8 +6,8 @@ uncompressed size as 3-byte little-endian numbers (hence at most 16 MiB a
 block). Source: ``core/zip/src/RZip.cxx`` of ROOT.
 
 All codecs here release the GIL. ``zstandard`` and ``deflate`` are used where
-they are installed: they take about half the time of their stand-ins on the
-small blocks that most baskets are.
+they are installed: they are faster than their stand-ins on small blocks, and
+equal on large ones.
 """
 
 from __future__ import annotations

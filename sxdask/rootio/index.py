@@ -337,16 +337,19 @@ def index_from_bytes(data: Any, zones: ZonesOf | None = None) -> FileIndex:
         raise ValueError(f"not an index: {error}") from error
 
 
-def _rows_of(column: Any) -> list[IntArray]:
-    values, edges = column.values.to_numpy(), column.offsets.to_numpy().tolist()
+def _rows_of(column: Any, dtype: type[np.integer[Any]]) -> list[IntArray]:
+    # Buffers of a list column: validity, offsets, validity of the values, values.
+    _, offsets, _, data = column.buffers()
+    edges = np.frombuffer(offsets, np.int32, len(column) + 1).tolist()
+    values = np.frombuffer(data, dtype, edges[-1]) if edges[-1] else np.zeros(0, dtype)
     return [values[begin:end] for begin, end in pairwise(edges)]
 
 
 def _from_batch(batch: Any, meta: dict[str, Any], size: int, zones: ZonesOf | None) -> FileIndex:
     batch.validate()  # that no column reaches beyond the mapped bytes
     _, narrow, wide, packed = batch.columns
-    arrays = _rows_of(narrow)
-    for row, values in enumerate(_rows_of(wide)):
+    arrays = _rows_of(narrow, np.int32)
+    for row, values in enumerate(_rows_of(wide, np.int64)):
         if len(values):
             arrays[row] = values
     clusters, table = arrays[0], BranchTable(*arrays[1:])

@@ -15,7 +15,7 @@ import warnings
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from sxdask.core.errors import SxdaskError
 from sxdask.rootio.atomic import replace_bytes, replace_link
@@ -115,6 +115,28 @@ class IndexStore:
                 index = self.put(made, usual=tree is None)
             return index
 
+    @overload
+    def ensure(
+        self,
+        files: Sequence[Wanted],
+        *,
+        workers: int = 0,
+        progress: Progress | None = None,
+        storage_options: Options = None,
+        on_error: Literal["raise"] = "raise",
+    ) -> list[FileIndex]: ...
+
+    @overload
+    def ensure(
+        self,
+        files: Sequence[Wanted],
+        *,
+        workers: int = 0,
+        progress: Progress | None = None,
+        storage_options: Options = None,
+        on_error: Literal["collect"],
+    ) -> list[FileIndex | SxdaskError]: ...
+
     def ensure(
         self,
         files: Sequence[Wanted],
@@ -123,7 +145,7 @@ class IndexStore:
         progress: Progress | None = None,
         storage_options: Options = None,
         on_error: Literal["raise", "collect"] = "raise",
-    ) -> list[Any]:
+    ) -> list[FileIndex] | list[FileIndex | SxdaskError]:
         """Return the index of every file, building those that are missing in parallel.
 
         Parameters

@@ -236,12 +236,25 @@ def test_many_files_are_built_by_processes_to_the_same_indexes(
     bad = tmp_path / "bad.root"
     bad.write_text("not ROOT")
     found = store.ensure([(url, None) for url in [*urls, str(bad)]], workers=2, on_error="collect")
-    assert [index.url for index in found[:-1]] == urls
+    indexes = [item for item in found if isinstance(item, FileIndex)]
+    assert [index.url for index in indexes] == urls
     assert isinstance(found[-1], NotRootFileError)
-    assert len({index.layout for index in found[:-1]}) == 1
-    assert all(index.num_entries == 100 for index in found[:-1])
+    assert len({index.layout for index in indexes}) == 1
+    assert all(index.num_entries == 100 for index in indexes)
     assert len(store.entries()) == len(urls)
     assert leftovers(store) == []
+
+
+def test_the_first_error_ends_the_processes(store: IndexStore, tmp_path: Path, data: Path):
+    wanted: list[tuple[str, str | None]] = [(str(data), "Nothing")]
+    for number in range(FEWEST_FOR_PROCESSES):
+        shutil.copy(data, tmp_path / f"copy_{number}.root")
+        wanted.append((str(tmp_path / f"copy_{number}.root"), None))
+    with pytest.raises(UnknownTreeError, match="Nothing"):
+        store.ensure(wanted, workers=2)
+    psutil = pytest.importorskip("psutil")  # comes with distributed
+    commands = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+    assert [text for text in commands if str(store.root) in text] == []
 
 
 def test_an_error_is_raised_or_takes_the_place_of_its_file(
