@@ -147,12 +147,11 @@ def test_size_grows_with_baskets_and_not_with_shared_edges(
     assert growth <= 12 * added + 8 * 95 + 1024  # 8 bytes for the place, 4 for the size
 
 
-@pytest.mark.parametrize("cut", [0, 1, 100, 0.5, -1])
-def test_a_file_cut_short_is_no_index(index: FileIndex, tmp_path: Path, cut: float):
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.9999])
+def test_a_file_cut_short_is_no_index(index: FileIndex, tmp_path: Path, share: float):
     data = index_to_bytes(index)
-    size = int(cut * len(data)) if isinstance(cut, float) else cut
     path = tmp_path / "i.arrow"
-    path.write_bytes(data[:size])
+    path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(ValueError, match=r".+"):
         open_index(path)
 
