@@ -49,11 +49,10 @@ class Source:
     @property
     def trees(self) -> tuple[str, ...]:
         """Names of the trees of the first file, without cycle."""
-        from sxdask.rootio.listing import list_trees
+        from sxdask.rootio.listing import tree_names
 
         if "trees" not in self._memo:
-            found = list_trees(self.first_url, self.storage_options)
-            self._memo["trees"] = tuple(item.name for item in found)
+            self._memo["trees"] = tuple(tree_names(self.first_url, self.storage_options))
         trees: tuple[str, ...] = self._memo["trees"]
         return trees
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from sxdask.core.errors import SxdaskError, TruncatedFileError, UnknownTreeError
-from sxdask.rootio.identity import file_stamp, local_path, normalise_url, read_header
+from sxdask.rootio.identity import file_stamp, normalise_url, read_header
 from sxdask.rootio.index import (
     BranchTable,
     FileIndex,
@@ -20,7 +20,7 @@ from sxdask.rootio.index import (
 )
 from sxdask.rootio.layout import make_layout
 from sxdask.rootio.model import FileStamp, Int64Array
-from sxdask.rootio.source import as_ours
+from sxdask.rootio.source import as_ours, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -11,11 +11,10 @@ import stat
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from sxdask.core.errors import FileMissingError, NotRootFileError, ReadFailedError, SxdaskError
 from sxdask.rootio.model import FileStamp
-from sxdask.rootio.source import as_ours
+from sxdask.rootio.source import as_ours, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,13 +61,6 @@ def normalise_url(url: str | os.PathLike[str]) -> str:
     return f"{scheme.lower()}{separator}{rest}"
 
 
-def local_path(url: str) -> str | None:
-    """Return the path of a local file, or None for a URL of another scheme."""
-    if url[:7].lower() == "file://":
-        return unquote(urlsplit(url).path)
-    return None if "://" in url or "::" in url else url
-
-
 def file_stamp(url: str, storage_options: Mapping[str, Any] | None = None) -> FileStamp:
     """Return size and change mark of a file by one look at its storage; the UUID stays empty.
 
@@ -112,14 +104,6 @@ def parse_header(head: bytes, url: str) -> FileHeader:
     layout = _BIG if version >= _FIRST_BIG_VERSION else _SMALL
     fields = layout.unpack_from(head)
     return FileHeader(end=fields[2], compression=fields[8], uuid=fields[12].hex())
-
-
-def header_uuid(head: bytes) -> str:
-    """Return the UUID (hex) in the first 100 bytes of a ROOT file, empty if it is none."""
-    try:
-        return parse_header(head, "").uuid
-    except NotRootFileError:
-        return ""
 
 
 def read_header(url: str, storage_options: Mapping[str, Any] | None = None) -> FileHeader:

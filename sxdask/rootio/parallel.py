@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from sxdask.core.errors import SxdaskError
-from sxdask.rootio.identity import local_path
+from sxdask.rootio.source import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

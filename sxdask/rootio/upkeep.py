@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sxdask.core.errors import SxdaskError
-from sxdask.rootio.identity import file_stamp, local_path
+from sxdask.rootio.identity import file_stamp
 from sxdask.rootio.index import INDEX_SUFFIX, open_index
+from sxdask.rootio.source import local_path
 from sxdask.rootio.zonestore import ZONES_SUFFIX
 
 if TYPE_CHECKING:

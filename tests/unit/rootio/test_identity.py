@@ -13,11 +13,11 @@ from sxdask.core.errors import FileMissingError, NotRootFileError, ReadFailedErr
 from sxdask.rootio.identity import (
     HEADER_BYTES,
     file_stamp,
-    header_uuid,
     normalise_url,
     parse_header,
     read_header,
 )
+from sxdask.rootio.source import header_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
