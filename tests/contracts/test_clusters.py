@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from distributed import Client, LocalCluster
 
 from sxdask.clusters.backend import BACKENDS, ClusterBackend
+from sxdask.clusters.backends import local
 from sxdask.clusters.backends.address import AddressBackend
 from sxdask.clusters.backends.local import LocalBackend
 from sxdask.core.errors import RequestError, SystemFaultError
@@ -114,3 +118,23 @@ class TestAddress(ClusterContract):
 
 def test_every_registered_backend_can_be_loaded():
     assert [BACKENDS.load(name) for name in BACKENDS.names()] == [LocalBackend, AddressBackend]
+
+
+def test_a_cluster_that_does_not_follow_is_closed_by_force(monkeypatch):
+    async def never() -> None:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(local, "_CLOSE_TIMEOUT_S", 1.0)
+    backend = local.LocalBackend(1, threads_per_worker=1)
+    client = backend.start()
+    pid = client.submit(os.getpid).result()
+    monkeypatch.setattr(client.cluster, "_correct_state", never)
+    backend.close()
+    for _ in range(100):
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail(f"worker {pid} is still there")
+    with local.LocalBackend(1, threads_per_worker=1) as again:
+        assert again.submit(abs, -1).result() == 1

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from distributed import Client, LocalCluster
+from distributed.core import Status
 
 from sxdask.clusters.backend import ClusterBackend
 from sxdask.core.errors import SystemFaultError
+
+_CLOSE_TIMEOUT_S = 20.0
 
 
 class LocalBackend(ClusterBackend):
@@ -58,7 +62,8 @@ class LocalBackend(ClusterBackend):
                 TemporaryDirectory(prefix="sxdask-", ignore_cleanup_errors=True)
             )
             try:
-                cluster = stack.enter_context(self._cluster(folder))
+                cluster = self._cluster(folder)
+                stack.callback(_stop, cluster)
                 client = stack.enter_context(Client(cluster))
             except (OSError, RuntimeError, TimeoutError) as error:
                 raise SystemFaultError(
@@ -88,6 +93,25 @@ class LocalBackend(ClusterBackend):
             silence_logs=logging.CRITICAL,
             **({"preload": [__name__]} if self.processes else {}),
         )
+
+
+def _stop(cluster: Any) -> None:
+    """Close `cluster`, by force if it does not follow.
+
+    A cluster whose worker is being restarted at that moment may wait for it
+    for ever (seen with distributed 2025.3 when tasks kill their workers).
+    """
+    try:
+        cluster.close(timeout=_CLOSE_TIMEOUT_S)
+    except TimeoutError:
+        for nanny in list(cluster.workers.values()):
+            nanny.auto_restart = False
+            process = getattr(nanny, "process", None)
+            if process is not None and process.pid:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+        cluster.loop.add_callback(cluster.loop.stop)
+        cluster.status = Status.closed  # nothing of it is left
 
 
 def dask_setup(worker: Any) -> None:  # noqa: ARG001 - the name and the argument are Dask's
