@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from sxdask.core.errors import (
     CorruptBasketError,
     SxdaskError,
-    UnknownBranchError,
     UnknownTreeError,
     UnreadableBranchError,
 )
@@ -193,9 +192,12 @@ def _array(tree: Any, piece: Piece, layout: ColumnLayout, span: tuple[int, int])
     try:
         branch = tree[layout.path]
     except KeyError as error:
-        names = tree.keys()
-        raise UnknownBranchError.among(
-            layout.path, names, tree=piece.tree, file=piece.url
+        # the index has the branch and the file is the same: its directory is damaged
+        raise CorruptBasketError(
+            f"tree {piece.tree!r} of {piece.url!r} cannot be opened as it was indexed: "
+            f"there is no branch {layout.path!r}",
+            hint="copy the file again",
+            branch=layout.name,
         ) from error
     try:
         options = {} if piece.kind == "rntuple" else {"library": "ak"}
