@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
 from sxdask.cli.machine import memory_limit, num_cores
+from sxdask.cli.table import count
 from sxdask.core.errors import SxdaskError
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def _same_versions(address: str) -> Finding:
         "services",
         "dask versions",
         "failed" if different else "ok",
-        "; ".join(different) or f"the same here and at {len(theirs) - 1} workers",
+        "; ".join(different) or f"the same here and at {count(len(theirs) - 1, 'worker')}",
         "install the same versions everywhere" if different else "",
     )
 

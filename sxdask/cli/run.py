@@ -82,16 +82,17 @@ def _show(query: Query, *, quiet: bool, **common: Any) -> dict[str, Any]:
     """Stream the result past, keep the head of each output, and print it."""
     import awkward as ak
 
-    rows: dict[str, int] = {}
-    heads: dict[str, list[tuple[int, Any]]] = {}
+    # In the order of the request; partitions come in the order in which they finish.
+    rows = {output.name: 0 for output in query.plan.outputs}
+    heads: dict[str, list[tuple[int, Any]]] = {name: [] for name in rows}
     for part in query.stream(**common):
-        rows[part.output] = rows.get(part.output, 0) + part.table.num_rows
-        head = heads.setdefault(part.output, [])
+        rows[part.output] += part.table.num_rows
+        head = heads[part.output]
         head.append((part.index, part.table.slice(0, _PREVIEW_ROWS)))
         head.sort(key=lambda pair: pair[0])
         _drop_behind(head)
     for output, head in heads.items():
-        if not quiet:
+        if head and not quiet:
             typer.echo(f"{output}:" if output else "result:")
             some = ak.concatenate([ak.from_arrow(table) for _, table in head])[:_PREVIEW_ROWS]
             typer.echo(f"{some.show(stream=None)}\n")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import sxdask as sx
+from sxdask.clusters.backend import BACKENDS
 
 # The script that pip installs, next to the interpreter that runs the tests.
 SXDASK = Path(sys.executable).with_name("sxdask")
@@ -126,3 +127,14 @@ def test_the_demonstration_ends_with_a_picture_and_arrow_files(tmp_path):
     assert "1 kept, 19 pruned" in done.stdout
     assert "http://127.0.0.1:" in done.stdout
     assert f"{manifest.rows:,} Z candidates from NanoEvents" in done.stdout
+
+
+def test_the_doctor_compares_versions_with_a_scheduler(monkeypatch):
+    with BACKENDS.load("local")(1) as client:
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", client.scheduler.address)
+        done = run("doctor", "--json")
+    found = {item["name"]: item for item in json.loads(done.stdout)["findings"]}
+    assert found["DASK_SCHEDULER_ADDRESS"]["status"] == "ok"
+    assert found["dask versions"]["status"] == "ok", found["dask versions"]
+    assert found["dask versions"]["detail"] == "the same here and at 1 worker"
+    assert done.returncode == 0
