@@ -1,0 +1,46 @@
+"""Input of the benchmarks: written once into a cache directory, then reused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sxdask.core.settings import default_cache_dir
+from sxdask.testing import sample_files, write_nanoaod, write_nanoaod_files
+
+FLAT = ("run", "event", "MET_pt", "MET_phi", "PV_npvs", "nMuon")
+JAGGED = ("Muon_pt", "Muon_eta", "Jet_pt", "Electron_pt")
+TEN = FLAT + JAGGED
+
+
+def folder() -> Path:
+    """Return the directory of generated inputs (``SXDASK_BENCH_DIR`` or the user's cache)."""
+    place = os.environ.get("SXDASK_BENCH_DIR")
+    found = Path(place) if place else default_cache_dir() / "benchmarks"
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def one_file(num_events: int, *, extra: int = 0, cluster: int = 10_000) -> Path:
+    """Return a NanoAOD-shaped file, written if it is not there."""
+    path = folder() / f"nano-{num_events}-{extra}-{cluster}.root"
+    if not path.exists():
+        scratch = path.with_suffix(".part")
+        write_nanoaod(scratch, num_events, extra_branches=extra, entries_per_cluster=cluster)
+        scratch.rename(path)
+    return path
+
+
+def many_files(num_events: int, files: int) -> list[Path]:
+    """Return a dataset of `files` files with `num_events` events in all."""
+    place = folder() / f"dataset-{num_events}-{files}"
+    if not place.is_dir():
+        scratch = place.with_suffix(".part")
+        write_nanoaod_files(scratch, num_events, files, entries_per_cluster=10_000)
+        scratch.rename(place)
+    return sorted(place.glob("*.root"))
+
+
+def real_file() -> Path:
+    """Return a real CMS NanoAOD file with about 1 600 branches and 40 events."""
+    return sample_files() / "nano_dimuon.root"
