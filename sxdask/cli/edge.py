@@ -22,7 +22,7 @@ INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 ISSUES = "https://github.com/sxdask/sxdask/issues"
 
 # What an error may know besides its message, in the order in which people look for it.
-_FACTS = ("file", "tree", "branch", "entry_start", "entry_stop", "address")
+_FACTS = ("recipe", "file", "tree", "branch", "entry_start", "entry_stop", "address")
 
 
 class CommandGroup(TyperGroup):

@@ -60,7 +60,11 @@ def load_query(recipe_file: Path, files: list[str] | None) -> tuple[Recipe, Quer
     chosen: Dataset | None = None
     if files:
         chosen = sx.dataset(files[0] if len(files) == 1 else files, recipe.tree)
-    return recipe, sx.load(recipe_file, dataset=chosen)
+    try:
+        return recipe, sx.load(recipe_file, dataset=chosen)
+    except RequestError as error:
+        error.add(recipe=str(recipe_file))
+        raise
 
 
 def open_cluster(cluster: str | None, workers: int | None) -> AbstractContextManager[Any]:

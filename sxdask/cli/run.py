@@ -87,10 +87,11 @@ def _show(query: Query, *, quiet: bool, **common: Any) -> dict[str, Any]:
     heads: dict[str, list[tuple[int, Any]]] = {name: [] for name in rows}
     for part in query.stream(**common):
         rows[part.output] += part.table.num_rows
-        head = heads[part.output]
-        head.append((part.index, part.table.slice(0, _PREVIEW_ROWS)))
-        head.sort(key=lambda pair: pair[0])
-        _drop_behind(head)
+        if part.table.num_rows:
+            head = heads[part.output]
+            head.append((part.index, part.table.slice(0, _PREVIEW_ROWS)))
+            head.sort(key=lambda pair: pair[0])
+            _drop_behind(head)
     for output, head in heads.items():
         if head and not quiet:
             typer.echo(f"{output}:" if output else "result:")

@@ -115,9 +115,17 @@ def test_it_can_be_started_as_a_module():
 
 
 @pytest.mark.slow
-def test_the_demonstration_ends_with_a_picture_and_arrow_files(tmp_path):
+@pytest.mark.parametrize(
+    "real", [False, pytest.param(True, marks=pytest.mark.samples)], ids=["offline", "real file"]
+)
+def test_the_demonstration_ends_with_a_picture_and_arrow_files(
+    tmp_path, real, request, monkeypatch
+):
+    if real:
+        monkeypatch.setenv("SXDASK_SAMPLES", str(request.getfixturevalue("samples")))
     output = tmp_path / "demo-output"
-    done = run("demo", "--events", "20000", "--offline", "--output", output, timeout=300)
+    options = [] if real else ["--offline"]
+    done = run("demo", "--events", "20000", "--output", output, *options, timeout=300)
     assert done.returncode == 0, done.stderr
     assert (output / "dimuon_mass.png").read_bytes().startswith(b"\x89PNG")
     manifest = sx.Manifest.load(str(output / "arrow"))
@@ -127,6 +135,7 @@ def test_the_demonstration_ends_with_a_picture_and_arrow_files(tmp_path):
     assert "1 kept, 19 pruned" in done.stdout
     assert "http://127.0.0.1:" in done.stdout
     assert f"{manifest.rows:,} Z candidates from NanoEvents" in done.stdout
+    assert ("22 events of run 315267" in done.stdout) is real
 
 
 def test_the_doctor_compares_versions_with_a_scheduler(monkeypatch):

@@ -134,6 +134,7 @@ def test_a_mistake_in_a_recipe_says_where(sxdask, recipe, command, change, statu
     result = sxdask(command, recipe)
     assert result.exit_code == status
     assert said in result.stderr
+    assert str(recipe) in result.stderr or "[SX201]" in result.stderr  # a file names itself
     assert result.stdout == ""
 
 
