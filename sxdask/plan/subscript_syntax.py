@@ -77,9 +77,10 @@ def _text(reader: Reader, node: ast.expr) -> str | None:
 
 def _item(reader: Reader, node: ast.expr) -> Slice | Expr:
     if isinstance(node, ast.Slice):
-        return Slice(
-            _bound(reader, node.lower), _bound(reader, node.upper), _bound(reader, node.step)
-        )
+        step = _bound(reader, node.step)
+        if node.step is not None and step == 0:  # awkward would never come back
+            reader.refuse(node.step, "the step of a slice cannot be zero", "leave it out")
+        return Slice(_bound(reader, node.lower), _bound(reader, node.upper), step)
     newaxis = isinstance(node, ast.Attribute) and node.attr == "newaxis"
     if newaxis or _is(node, None):
         return Constant(None, reader.span(node))
