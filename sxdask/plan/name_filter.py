@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
@@ -20,8 +21,20 @@ _FLAGS: Final = {
     "x": re.VERBOSE,
 }
 _MAX_PATTERN: Final = 1_000
-# a group that repeats and has a repetition in it takes exponential time on some names
-_NESTED_REPEAT: Final = re.compile(r"\([^()]*[*+}][^()]*\)\s*[*+{]")
+_PIECE: Final = re.compile(
+    r"""(?P<other>\\.|\[\^?\]?(?:\\.|[^\]\\])*\])
+      | (?P<blank>\s)
+      | (?P<open>\((?:\?[\w<=!>:-]*)?)
+      | (?P<close>\))
+      | (?P<bar>\|)
+      | (?P<option>\?[?+]?)
+      | (?P<exactly>\{\d+\})
+      | (?P<repeat>(?:[*+]|\{\d*,\d*\})[?+]?)
+      | (?P<character>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_MOST_WAYS: Final = 1_000_000
+_WAYS: Final = {"option": 2, "exactly": 1, "repeat": 30}  # 30 places in a name where it may end
 
 
 def name_filter(patterns: str | Sequence[str] | None) -> NameFilter:
@@ -75,13 +88,14 @@ def _regex(pattern: str, body: str, letters: str) -> NameFilter:
                 pattern, pattern.rindex(letter), f"flag {letter!r} is for bytes, and names are text"
             )
         flags |= _FLAGS[letter]
-    if len(body) > _MAX_PATTERN or _NESTED_REPEAT.search(body):
-        raise SelectionSyntaxError.at(
-            pattern,
-            0,
-            "this regular expression could take very long",
-            hint="repeat single characters or classes only, such as [a-z]+",
-        )
+    slow = SelectionSyntaxError.at(
+        pattern,
+        0,
+        "this regular expression could take very long",
+        hint="use few repetitions and choices, and no repetition of a group that has some",
+    )
+    if len(body) > _MAX_PATTERN:
+        raise slow
     try:
         matcher = re.compile(body, flags)
     except (re.error, OverflowError, RecursionError) as error:
@@ -89,4 +103,38 @@ def _regex(pattern: str, body: str, letters: str) -> NameFilter:
         raise SelectionSyntaxError.at(
             pattern, place + 1, f"this is not a regular expression: {error}"
         ) from None
+    if _ways(body) > _MOST_WAYS:
+        raise slow
     return lambda name: matcher.match(name) is not None
+
+
+def _ways(body: str) -> float:
+    """Return an upper estimate of the ways that `body`, which compiles, may try to match a name.
+
+    Python's engine tries them all before it gives up. A repeated group with a
+    repetition or a choice inside has exponentially many.
+    """
+    if "#" in body:  # a comment could stand between a group and its repetition
+        return math.inf if re.search(r"[*+?{|]", body) else 1.0
+    ways, choices = [1.0], [1]  # of each group that is open
+    most = last = 1.0  # of the alternatives of the whole pattern; of the item before
+    kinds = (piece.lastgroup or "" for piece in _PIECE.finditer(body))
+    for kind in kinds:
+        match kind:
+            case "option" | "exactly" | "repeat":
+                if last > 1 and kind != "option":
+                    return math.inf
+                ways[-1] *= _WAYS[kind]
+            case "open":
+                ways.append(1.0)
+                choices.append(1)
+            case "close":
+                last = ways.pop() * choices.pop()
+                ways[-1] *= last
+            case "bar" if len(ways) > 1:
+                choices[-1] += 1
+            case "bar":
+                most, ways[0] = max(most, ways[0]), 1.0
+            case "other" | "character":
+                last = 1.0
+    return max(most, math.prod(ways))
