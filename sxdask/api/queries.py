@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from sxdask.core.errors import RequestError
+from sxdask.core.errors import RequestError, RequestTooLargeError
 from sxdask.pipeline.compile import (
     Compiled,
     compile_plan,
@@ -18,7 +18,7 @@ from sxdask.pipeline.compile import (
 from sxdask.pipeline.run import Run
 from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.frontend import FRONTENDS, Selection
-from sxdask.plan.nodes import Filter, Node, Plan, Project
+from sxdask.plan.nodes import Filter, Node, Plan, Project, num_steps
 from sxdask.plan.selection import parse_outputs, parse_predicate
 from sxdask.plan.types import schema_of
 
@@ -282,6 +282,12 @@ class Query:
 
     def _with(self, root: Node) -> Query:
         (output,) = self.plan.outputs
+        most = self._limits.max_nesting
+        if num_steps(root) > most:
+            raise RequestTooLargeError(
+                f"the request is a chain of more than {most} steps",
+                hint="join conditions with &, and name several columns in one select",
+            )
         return Query(
             self.source,
             replace(self.plan, outputs=(replace(output, root=root),)),

@@ -48,6 +48,14 @@ class Project:
 Node: TypeAlias = Scan | Filter | Project
 
 
+def num_steps(root: Node) -> int:
+    """Return how many nodes lie between the result and the scan."""
+    count = 0
+    while not isinstance(root, Scan):
+        root, count = root.source, count + 1
+    return count
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """One resulting table; `name` is the output tree's name (empty: the only one)."""

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sxdask.core.errors import RequestError, SelectionTypeError
+from sxdask.core.errors import RequestError, RequestTooLargeError, SelectionTypeError
 from sxdask.core.types import Option, Schema, Unknown, list_depth
 from sxdask.plan.expr import Column, Compare, Constant, Expr, Subscript
 from sxdask.plan.lexer import require_size
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from sxdask.plan.frontend import Selection
     from sxdask.plan.lexer import Limits
     from sxdask.plan.nodes import SchemaSource
+
+MAX_QUERIES: Final = 1_000
+"""Each reads the files once more."""
 
 
 class UprootRawFrontend:
@@ -80,6 +83,11 @@ class UprootRawFrontend:
             value = [value]
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise RequestError("provided query is not a list", hint=_EXAMPLE)
+        if len(value) > MAX_QUERIES:
+            raise RequestTooLargeError(
+                f"the request has {len(value)} sub-queries, and the limit is {MAX_QUERIES}",
+                hint="name several columns in one sub-query",
+            )
         for query in value:
             if not isinstance(query, Mapping):
                 raise RequestError(f"a sub-query is {query!r}"[:200], hint=_EXAMPLE)
