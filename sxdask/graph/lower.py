@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import awkward as ak
 import numpy as np
 
 from sxdask.core.bounds import ZoneAll, zone_columns
 from sxdask.core.errors import (
+    RequestError,
     SchemaMismatchError,
     SxdaskError,
     UnknownBranchError,
@@ -133,7 +134,9 @@ def lower(
             else:
                 pruned.append(piece)
     names = tuple(name for name, _ in outputs)
-    form = _common_form(names, program, layouts.found, indexes)
+    kinds = [indexes[positions.index(position)] for position in range(len(layouts.found))]
+    _require_same_conditions(conjuncts, layouts.found, kinds)
+    form = _common_form(names, program, layouts.found, kinds)
     reader = PlanReader(
         names=names,
         program=program,
@@ -262,26 +265,65 @@ class _Layouts:
         raise error.add(file=file.url, tree=file.tree, branch=name)
 
 
+def _require_same_conditions(
+    conjuncts: Sequence[Conjunct], layouts: Sequence[Layouts], files: Sequence[FileIndex]
+) -> None:
+    """Check each condition on every kind of file; it was checked on the first alone.
+
+    `files` holds the first file of each of `layouts`.
+    """
+    for conjunct in conjuncts:
+        program = cast("MaskProgram", conjunct.mask).program
+        first = _result_type(program, layouts[0])
+        for columns, file in zip(layouts[1:], files[1:], strict=True):
+            if _result_type(program, columns) != first:
+                raise _misfit(f"the condition {conjunct.text}", program, layouts[0], columns, file)
+
+
+def _result_type(program: Program, layouts: Layouts) -> Any:
+    """Return the type of the one result of `program`, or None if it cannot be evaluated."""
+    try:
+        form = result_form(("",), program, _column_forms(program, layouts))
+    except RequestError:
+        return None
+    return ak.forms.from_json(form).content("").type
+
+
+def _misfit(
+    what: str, program: Program, first: Layouts, other: Layouts, file: FileIndex
+) -> SchemaMismatchError:
+    """Return the error for an expression that a later kind of file cannot answer."""
+    name = next(name for name in program.columns if other[name].form != first[name].form)
+    kinds = [ak.forms.from_json(item[name].form).type for item in (first, other)]
+    return SchemaMismatchError(
+        f"{what} does not fit {file.url!r}: branch {name!r} is {kinds[1]} there"
+        f" and {kinds[0]} in the first file",
+        hint="ask for the two kinds of file as two datasets",
+        file=file.url,
+        tree=file.tree,
+        branch=name,
+    )
+
+
 def _common_form(
     names: tuple[str, ...],
     program: Program,
     layouts: Sequence[Layouts],
     indexes: Sequence[FileIndex],
 ) -> str:
-    forms = [result_form(names, program, _column_forms(program, item)) for item in layouts]
-    first = forms[0]
-    for position, other in enumerate(forms[1:], start=1):
+    first = result_form(names, program, _column_forms(program, layouts[0]))
+    for position, columns in enumerate(layouts[1:], start=1):
+        try:
+            other = result_form(names, program, _column_forms(program, columns))
+        except RequestError as error:
+            what = "the selection"
+            raise _misfit(what, program, layouts[0], columns, indexes[position]) from error
         if other == first:
             continue
         for name in names:
             kinds = [ak.forms.from_json(form).content(name).type for form in (first, other)]
             if kinds[0] != kinds[1]:
-                file = next(
-                    item.url
-                    for item in indexes
-                    if {name: item.layout.columns[name] for name in layouts[position]}
-                    == layouts[position]
-                )
+                file = indexes[position].url
                 raise SchemaMismatchError(
                     f"output {name!r} is {kinds[0]} in the first file and {kinds[1]} in {file!r}",
                     hint="ask for the two kinds of file as two datasets",
