@@ -186,7 +186,8 @@ def _constant(value: Any) -> Any:
 
 def _failure(step: Step, error: Exception) -> RequestError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    cause = lines[0] if lines else type(error).__name__
+    # awkward adds where its kernel's source is
+    cause = lines[0].partition(" (in compiled code: ")[0] if lines else type(error).__name__
     hint = None
     if step.name == "subscript" and isinstance(error, IndexError | ValueError):
         hint = "some events have fewer items: add a condition on the count, or use firsts(...)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -129,11 +130,13 @@ def _decoding(url: str, tree: str | None) -> Iterator[None]:
         yield
     except SxdaskError:
         raise
-    except OSError as error:
-        raise as_ours(error, url) from error
     except Exception as error:
+        # A damaged number can send uproot to a place before the file: no fault of the storage.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise as_ours(error, url) from error
         what = f"tree {tree!r} of {url!r}" if tree else f"the directory of {url!r}"
-        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        text = str(getattr(error, "message", error)).strip()  # DeserializationError has it there
+        reason = next(iter(text.splitlines()), "") or type(error).__name__
         context = {"file": url, "tree": tree} if tree else {"file": url}
         raise TruncatedFileError(
             f"{what} cannot be decoded: {reason}",
