@@ -193,7 +193,8 @@ class UnknownTreeError(DatasetError):
         listed = f"it has {', '.join(map(repr, trees[:20]))}" if trees else "it has no tree at all"
         if tree is None:
             problem = f"file {file!r} has more than one tree" if trees else f"no tree in {file!r}"
-            return cls(problem, hint=f"{listed}; name one with tree=", file=file)
+            hint = f"{listed}; name one with tree=" if trees else "leave the file out"
+            return cls(problem, hint=hint, file=file)
         return cls(f"file {file!r} has no tree {tree!r}", hint=listed, file=file, tree=tree)
 
 

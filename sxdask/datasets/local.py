@@ -56,7 +56,7 @@ def _matches(pattern: Path) -> list[str]:
     fixed = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
     root = Path(*parts[:fixed])
     if _kind(root) != "directory":
-        raise _missing(root)
+        raise _missing(pattern if _kind(root) == "file" else root)
     found = sorted(set(_expand(str(root), parts[fixed:])))
     if not found:
         raise EmptyDatasetError(
@@ -158,6 +158,11 @@ def _missing(place: Path) -> FileMissingError:
     while _kind(gone.parent) == "" and gone.parent != gone:
         gone = gone.parent
     problem = f"there is no file {str(place)!r}"
+    for item in (gone, gone.parent):
+        if _kind(item) == "file":
+            hint = f"read that file itself: {str(item)!r}"
+            problem += f": {str(item)!r} is no directory"
+            return FileMissingError(problem, hint=hint, file=str(place))
     if gone != place:
         problem += f": no directory {str(gone)!r}"
     return FileMissingError(problem, hint=_neighbours(gone.parent, gone.name), file=str(place))
