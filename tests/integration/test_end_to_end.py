@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-
 import awkward as ak
 import numpy as np
 import pytest
@@ -116,20 +114,6 @@ def test_the_request_in_two_languages_is_one(nanoaod):
     )
     assert raw.compute().to_list() == native.compute().to_list()
     assert native.plan.outputs[0].root == raw.plan.outputs[0].root
-
-
-def test_the_graph_holds_no_plan_and_does_not_grow_with_the_branches(make_nanoaod):
-    narrow = make_nanoaod(4_000, "slim.root", entries_per_cluster=1_000)
-    wide = make_nanoaod(4_000, "wide.root", extra_branches=300, entries_per_cluster=1_000)
-    sizes = []
-    for path in (narrow, wide):
-        lazy = sx.dataset(path, "Events").where("nMuon >= 2").select("Muon_pt").dask()
-        graph = dict(lazy.__dask_graph__())
-        assert len(graph) == lazy.npartitions
-        blob = pickle.dumps(graph)
-        assert b"sxdask.plan" not in blob
-        sizes.append(len(blob))
-    assert abs(sizes[0] - sizes[1]) <= 16  # larger numbers take a byte more
 
 
 def test_explain_counts_branches_and_bytes(nanoaod):
