@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from sxdask.api.datasets import Dataset
-    from sxdask.core.events import Progress
     from sxdask.core.settings import Settings
     from sxdask.core.types import Schema
     from sxdask.deliver.manifest import Manifest
@@ -68,6 +67,7 @@ class Query:
         self.title = title
         self.language = language
         self._last: Run | None = None
+        self._ready: tuple[int, Compiled] | None = None
 
     @classmethod
     def parse(cls, language: str, selection: Selection, source: Source, *, title: str = "") -> Self:
@@ -242,9 +242,12 @@ class Query:
         """Return the same request over another dataset."""
         return Query(dataset.source, self.plan, title=self.title, language=self.language)
 
-    @cached_property
+    @property
     def _compiled(self) -> Compiled:
-        return compile_plan(self.plan, self.source)
+        generation = self.source.generation
+        if self._ready is None or self._ready[0] != generation:
+            self._ready = generation, compile_plan(self.plan, self.source)
+        return self._ready[1]
 
     def _run(self, client: Any, scheduler: Any, progress: Any) -> Run:
         facts = {"title": self.title, "language": self.language}
@@ -258,9 +261,9 @@ class Query:
         return self._last
 
     @property
-    def summary(self) -> Progress | None:
-        """Partitions, rows, bytes and seconds of the last run; None before the first."""
-        return None if self._last is None else self._last.progress
+    def summary(self) -> Progress:
+        """Partitions, rows, bytes and seconds of the last run; zeros before the first."""
+        return Progress() if self._last is None else self._last.progress
 
     @property
     def _limits(self) -> Settings:

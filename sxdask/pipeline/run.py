@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from sxdask.core.errors import EmptyDatasetError
+from sxdask.core.errors import EmptyDatasetError, StaleIndexError
 from sxdask.core.events import Event, Progress, RunFinished, RunStarted, advance
 from sxdask.pipeline.compile import require_tables, tree_of
 from sxdask.plan.expr import Column
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sxdask.deliver.tasks import Labels
     from sxdask.graph.lower import Lowered
     from sxdask.pipeline.compile import Compiled
+    from sxdask.pipeline.source import Source
     from sxdask.rootio.model import Piece
 
 OnEvent = Callable[[Event], None]
@@ -95,7 +96,7 @@ class Run:
             Source(table.reader, table.pieces, self._labels(table, format_name))
             for table in compiled.tables
         ]
-        with shown(self._show) as show:
+        with renewing(compiled.source), shown(self._show) as show:
             options = Options(
                 runner=choose_runner(self._client, self._scheduler),
                 ledger_dir=compiled.source.settings.cache_dir / "ledgers",
@@ -119,7 +120,7 @@ class Run:
         task = OutputTask({str(number): task for number, task in enumerate(tasks)})
         runner = choose_runner(self._client, self._scheduler)
         began = time.perf_counter()
-        with shown(self._show) as show:
+        with renewing(self._compiled.source), shown(self._show) as show:
             self._emit(self._started(), show)
             outcomes: Any = run_tasks(task, items, runner=runner, ordered=ordered)
             with closing(outcomes):
@@ -167,6 +168,16 @@ class Run:
         self.progress = advance(self.progress, event)
         if show is not None:
             show(event)
+
+
+@contextmanager
+def renewing(source: Source) -> Iterator[None]:
+    """Forget the index of a file that proves to have changed, so that the next run is right."""
+    try:
+        yield
+    except StaleIndexError as error:
+        source.renew(error.context["file"], error.context["tree"])
+        raise
 
 
 def _concatenate(rows: list[ak.Array]) -> ak.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -122,6 +123,20 @@ class Source:
             elif not (allow_missing and isinstance(item, UnknownTreeError)):
                 raise item
         return kept
+
+    @property
+    def generation(self) -> int:
+        """Grows when files of the dataset proved to have changed: what was compiled is old."""
+        number: int = self._memo.get("generation", 0)
+        return number
+
+    def renew(self, url: str, tree: str) -> None:
+        """Forget what is known of a file that changed after it was indexed."""
+        with suppress(OSError):
+            self.store.discard(url, tree)
+        kept = {"store": self.store, "generation": self.generation + 1}
+        self._memo.clear()
+        self._memo.update(kept)
 
     def learn(self, piece: Piece, learned: Mapping[str, Any]) -> None:
         """Keep the basket statistics that reading `piece` taught."""

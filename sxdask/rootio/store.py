@@ -205,6 +205,19 @@ class IndexStore:
             self._warn(error)
             return False
 
+    def discard(self, url: str, tree: str) -> None:
+        """Remove the index of a tree whose file proved to be another than the one indexed.
+
+        The stamp cannot tell where size and modification time are the same.
+        """
+        url, tree = normalise_url(url), tree.strip("/")
+        usual = self._load(url, None)
+        names = [tree, None] if usual is not None and usual.tree == tree else [tree]
+        for name in names:
+            path = self._place(url, name)
+            self._memory.pop(path, None)
+            Path(path).unlink(missing_ok=True)
+
     def entries(self) -> list[IndexEntry]:
         """Return what is stored, the newest first; remote files are not looked at."""
         return list_entries(self.root)
