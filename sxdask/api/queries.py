@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from sxdask.core.errors import RequestError, RequestTooLargeError
+from sxdask.core.events import Progress
 from sxdask.pipeline.compile import (
     Compiled,
     compile_plan,

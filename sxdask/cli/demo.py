@@ -74,8 +74,6 @@ class Story:
 
     def ran(self, name: str, query: Query, data: Dataset) -> None:
         """Keep what the last run of `query` over `data` cost."""
-        if query.summary is None:
-            return
         report, seconds = query.summary.report, query.summary.seconds or 0.0
         size = sum(Path(file).stat().st_size for file in data.files)
         self.steps.append(Measured(name, seconds, report.entries_in, report.bytes_read, size))

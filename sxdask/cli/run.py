@@ -121,9 +121,7 @@ def _delivered(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _summary(progress: Progress | None) -> dict[str, Any]:
-    if progress is None:
-        return {}
+def _summary(progress: Progress) -> dict[str, Any]:
     return {
         "files": progress.files,
         "partitions": progress.partitions,

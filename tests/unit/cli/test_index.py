@@ -59,7 +59,6 @@ def test_statistics_let_the_first_request_leave_parts_out(sxdask, cache, files):
     assert all(item["zone_bytes"] for item in json.loads(sxdask("index", "show", "--json").stdout))
     query = sx.dataset(files, "Events").where("event <= 100").select("event", "MET_pt")
     assert len(query.compute(scheduler="sync")) == 100
-    assert query.summary is not None
     assert query.summary.files == 1  # the other file cannot hold such an event
 
 
