@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import awkward as ak
 import numpy as np
+from awkward.contents import ListOffsetArray, NumpyArray
 
 from sxdask.core.errors import SxdaskError
 from sxdask.graph.kernel import Program, run
 from sxdask.rootio.model import ColumnLayout, ColumnZones, Conjunct, Piece, ReadOptions, ScanSpec
 
 if TYPE_CHECKING:
+    from awkward.contents import Content
     from awkward.forms import Form
 
     from sxdask.core.events import ReadReport
@@ -181,8 +183,19 @@ def assemble(names: tuple[str, ...], values: list[Any], num_rows: int) -> ak.Arr
     for value in values:
         if not isinstance(value, ak.Array):
             value = ak.Array(np.full(num_rows, value))  # noqa: PLW2901
-        contents.append(ak.to_packed(value, highlevel=False))
+        layout = value.layout
+        contents.append(layout if _is_packed(layout) else layout.to_packed())
     return ak.Array(ak.contents.RecordArray(contents, list(names), length=num_rows))
+
+
+def _is_packed(layout: Content) -> bool:
+    """Say whether packing would change nothing, which awkward takes longer to find out."""
+    if isinstance(layout, ListOffsetArray):
+        edges = layout.offsets.data
+        ends = edges[0] == 0 and edges[-1] == layout.content.length
+        return bool(ends) and edges.dtype == np.int64 and _is_packed(layout.content)
+    plain = isinstance(layout, NumpyArray) and layout.data.ndim == 1
+    return plain and bool(layout.data.flags.c_contiguous)
 
 
 def restrict(program: Program, results: tuple[int, ...]) -> Program:

@@ -56,6 +56,7 @@ class Run:
     def arrays(self) -> ak.Array | dict[str, ak.Array]:
         """Return the rows of every output, in dataset order."""
         from sxdask.deliver.tasks import ArrayTask
+        from sxdask.graph.join import join
 
         tables = self._compiled.tables
         parts: list[dict[int, ak.Array]] = [{} for _ in tables]
@@ -65,7 +66,7 @@ class Run:
         for table, some in zip(tables, parts, strict=True):
             rows = [some[index] for index in sorted(some)] or [table.reader.mock_empty()]
             found.setdefault(table.output.name, []).extend(rows)
-        whole = {name: _concatenate(rows) for name, rows in found.items()}
+        whole = {name: join(rows) for name, rows in found.items()}
         return whole if self._compiled.is_several else next(iter(whole.values()))
 
     def tables(self, *, ordered: bool = False) -> Iterator[tuple[Lowered, Piece, pa.Table]]:
@@ -178,12 +179,6 @@ def renewing(source: Source) -> Iterator[None]:
     except StaleIndexError as error:
         source.renew(error.context["file"], error.context["tree"])
         raise
-
-
-def _concatenate(rows: list[ak.Array]) -> ak.Array:
-    import awkward as ak
-
-    return rows[0] if len(rows) == 1 else ak.concatenate(rows)
 
 
 @contextmanager
