@@ -45,7 +45,7 @@ def name_filter(patterns: str | Sequence[str] | None) -> NameFilter:
     Raises
     ------
     SelectionSyntaxError
-        If a regular expression is malformed or could take forever.
+        If a regular expression is malformed, or a pattern is too long or could take forever.
 
     Examples
     --------
@@ -76,6 +76,13 @@ def _one(pattern: str) -> NameFilter:
     if slashed is not None:
         return _regex(pattern, *slashed.groups())
     if _is_pattern(pattern):
+        if len(pattern) > _MAX_PATTERN:
+            raise SelectionSyntaxError.at(
+                pattern,
+                0,
+                f"this pattern has {len(pattern)} characters, and the limit is {_MAX_PATTERN}",
+                hint="give a list of shorter ones",
+            )
         return lambda name: fnmatchcase(name, pattern)
     return lambda name: name == pattern
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sxdask.core.types import Schema
     from sxdask.plan.lexer import Limits
 
-_GLOB: Final = re.compile(r"[\w.*?\[\]!/-]*[*?\[][\w.*?\[\]!/-]*")
+_GLOB_CHARACTERS: Final = re.compile(r"[\w.*?\[\]!/-]{1,1000}")
 
 
 def parse_expression(
@@ -108,7 +108,8 @@ def chosen_by(name: str, scope: Scope) -> list[tuple[str, Expr]]:
     """Return the outputs that one entry of a column list stands for."""
     if name in scope.schema or name in scope.aliases:
         return [(name, parse(name, scope) if name in scope.schema else scope.alias(name))]
-    if _GLOB.fullmatch(name):
+    is_glob = _GLOB_CHARACTERS.fullmatch(name) and any(sign in name for sign in "*?[")
+    if is_glob:
         readable = [field.name for field in scope.schema.fields if field.reason is None]
         found: list[tuple[str, Expr]] = [
             (column, Column(column)) for column in readable if fnmatchcase(column, name)
@@ -118,7 +119,7 @@ def chosen_by(name: str, scope: Scope) -> list[tuple[str, Expr]]:
     try:
         return [(name, parse(name, scope))]
     except RequestError:
-        if _GLOB.fullmatch(name):
+        if is_glob:
             raise UnknownBranchError(
                 f"no branch of tree {scope.schema.tree!r} matches {name!r}",
                 hint="list the branches with: sxdask inspect FILE --branches",
