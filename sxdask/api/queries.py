@@ -95,6 +95,7 @@ class Query:
         SelectionSyntaxError, SelectionTypeError, UnknownBranchError
             With a caret under the mistake.
         """
+        _require_text("where", predicate)
         root = self._only_root()
         expr = parse_predicate(predicate, self._schema_of(root), self._limits)
         return self._with(Filter(root, expr))
@@ -109,6 +110,8 @@ class Query:
         **expressions
             New columns: name to native expression.
         """
+        for text in (*names, *expressions.values()):
+            _require_text("select", text)
         root = self._only_root()
         outputs = parse_outputs(names, expressions, self._schema_of(root), self._limits)
         return self._with(Project(root, outputs))
@@ -230,6 +233,8 @@ class Query:
         """
         from sxdask.deliver.sink import SINKS
 
+        if not str(target):
+            raise RequestError("the delivery has no target", hint="name a directory or URL")
         sink = SINKS.load("files")(
             str(target),
             format_name=format,
@@ -296,4 +301,15 @@ class Query:
             self.source,
             replace(self.plan, outputs=(replace(output, root=root),)),
             title=self.title,
+        )
+
+
+def _require_text(method: str, value: object) -> None:
+    if not isinstance(value, str):
+        hint = f'such as {method}("Muon_pt > 20")' if method == "where" else ""
+        if isinstance(value, list | tuple):
+            hint = f"give them one by one: {method}(*names)"
+        raise RequestError(
+            f"{method} takes text, and {value!r} is {type(value).__name__}"[:200],
+            hint=hint or 'such as select("Muon_pt", lead="max(Muon_pt)")',
         )

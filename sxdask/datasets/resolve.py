@@ -75,6 +75,8 @@ def resolve(
     DuplicateFileWarning
         If a file is named more than once; it is read once.
     """
+    if tree is not None and not isinstance(tree, str):
+        raise RequestError(f"the tree is {tree!r}", hint="give the name of a tree")
     options = dict(storage_options or {})
     _refuse_secrets(options)
     entries: dict[FileEntry, None] = {}

@@ -56,6 +56,12 @@ class YamlText:
             ) from None
         except yaml.YAMLError as error:
             raise RecipeError(f"{path} is not YAML: {error}", file=str(path)) from None
+        except ValueError as error:  # a number of 5000 digits, a day that does not exist
+            raise RecipeError(
+                f"{path} has a value that cannot be: {error}",
+                hint="put it in quotes if it is text",
+                file=str(path),
+            ) from None
         except RecursionError:
             raise RecipeError(f"{path} is nested too deeply", file=str(path)) from None
 
