@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,13 +71,12 @@ def _matches(pattern: Path) -> list[str]:
 def _kind(place: Path) -> str:
     """Tell what is at `place`: ``file``, ``directory`` or nothing."""
     try:
-        if place.is_dir():
-            return "directory"
-        return "file" if place.exists() else ""
+        mode = place.stat().st_mode
     except PermissionError:
         raise _denied(str(place)) from None
-    except OSError:  # a name too long for the file system, a loop of links
+    except (OSError, ValueError):  # nothing there, a loop of links, a null character
         return ""
+    return "directory" if stat.S_ISDIR(mode) else "file"
 
 
 def _expand(folder: str, parts: tuple[str, ...]) -> Iterator[str]:

@@ -8,6 +8,7 @@ task reads, with the rows of the index that it needs and nothing else.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -126,6 +127,43 @@ class Piece:
     def num_entries(self) -> int:
         """Entries in the range."""
         return self.entry_stop - self.entry_start
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A graph holds one piece for each of many thousands of files: one array
+        # pickles five times as fast as those of all columns.
+        arrays: list[Int64Array] = [self.cluster_starts]
+        shared: dict[int, int] = {}
+        rows: list[tuple[str, int, int]] = []
+        for name, found in self.baskets.items():
+            place = shared.setdefault(id(found.entry_starts), len(arrays))
+            if place == len(arrays):
+                arrays.append(found.entry_starts)
+            rows.append((name, place, len(arrays)))
+            arrays += (found.seek, found.num_bytes)
+        stamp = (self.stamp.size, self.stamp.mark, self.stamp.uuid)
+        place_of = (self.index, self.url, self.tree, self.kind, stamp)
+        span = (self.entry_start, self.entry_stop)
+        sizes = tuple(map(len, arrays))
+        packed = np.concatenate(arrays, dtype=np.int64).tobytes()
+        return _unpacked, (place_of, span, packed, sizes, rows, self.zones, self.layout)
+
+
+def _unpacked(
+    place_of: tuple[int, str, str, Any, tuple[int, str, str]],
+    span: tuple[int, int],
+    packed: bytes,
+    sizes: tuple[int, ...],
+    rows: list[tuple[str, int, int]],
+    zones: Mapping[str, ColumnZones],
+    layout: int,
+) -> Piece:
+    index, url, tree, kind, stamp = place_of
+    whole = np.frombuffer(packed, np.int64)
+    parts = [whole[begin:end] for begin, end in pairwise(accumulate(sizes, initial=0))]
+    baskets = {
+        name: ColumnBaskets(parts[at], parts[at + 1], parts[starts]) for name, starts, at in rows
+    }
+    return Piece(index, url, tree, kind, FileStamp(*stamp), *span, parts[0], baskets, zones, layout)
 
 
 MaskFunction: TypeAlias = "Callable[[Mapping[str, ak.Array]], BoolArray]"
