@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sxdask.core.errors import FileMissingError, NotRootFileError, ReadFailedError, SxdaskError
 from sxdask.rootio.model import FileStamp
-from sxdask.rootio.source import as_ours, local_path
+from sxdask.rootio.source import RANGE_NOT_SATISFIABLE, as_ours, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,17 +120,27 @@ def read_header(url: str, storage_options: Mapping[str, Any] | None = None) -> F
             with open(path, "rb") as file:  # noqa: PTH123
                 return parse_header(file.read(HEADER_BYTES), url)
         fs, place = _filesystem(url, storage_options or {})
-        return parse_header(bytes(fs.cat_file(place, start=0, end=HEADER_BYTES)), url)
+        head = bytes(fs.cat_file(place, start=0, end=HEADER_BYTES))
     except SxdaskError:
         raise
     except Exception as error:  # noqa: BLE001 - each storage has exceptions of its own
+        if getattr(error, "status", None) == RANGE_NOT_SATISFIABLE:
+            return parse_header(b"", url)  # an empty file has no first bytes
         raise (_local_problem(error, url) if path is not None else as_ours(error, url)) from None
+    if len(head) > HEADER_BYTES:
+        raise ReadFailedError(
+            f"the server of {url!r} sends whole files where ranges are asked for",
+            hint="copy the file to a server that answers range requests",
+            file=url,
+        )
+    return parse_header(head, url)
 
 
 def _remote_stamp(url: str, storage_options: Mapping[str, Any]) -> FileStamp:
     fs, path = _filesystem(url, storage_options)
     try:
-        fs.invalidate_cache(path)  # what a listing said earlier may no longer hold
+        for place in (path, path.rpartition("/")[0]):  # XRootD's listings are by folder
+            fs.invalidate_cache(place)  # what one said earlier may no longer hold
         facts = fs.info(path)
     except Exception as error:  # noqa: BLE001 - each storage has exceptions of its own
         raise as_ours(error, url) from None

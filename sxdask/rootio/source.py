@@ -37,7 +37,10 @@ HEADER_BYTES = 80  # TFile's header with 64-bit seeks ends its UUID at byte 75
 # The page cache makes small local reads nearly free, and a page is its unit.
 _LOCAL_GAP_BYTES = 4096
 _STORAGE_MODULES = {"aiohttp", "botocore", "aiobotocore", "XRootD"}
-_RANGE_NOT_SATISFIABLE = 416  # HTTP: the file ends before the range
+_HTTP_GONE = {404, 410}
+RANGE_NOT_SATISFIABLE = 416  # HTTP: the file ends before the range
+# kXR_NotFound of XProtocol.hh; XRootD's client tells the number in its text alone
+_XROOTD_NOT_FOUND = "Server responded with an error: [3011]"
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.1  # seconds; doubles with every attempt
 
@@ -232,6 +235,8 @@ class _Remote:
         pause = _FIRST_PAUSE
         for attempt in range(1, _ATTEMPTS + 1):
             answers = self._ask([starts[i] for i in todo], [stops[i] for i in todo])
+            if not (todo[0] or isinstance(answers[0], BaseException)):
+                self._require_same(bytes(answers[0][:HEADER_BYTES]))
             failed: list[tuple[int, BaseException]] = []
             for index, answer in zip(todo, answers, strict=True):
                 span = (starts[index], stops[index])
@@ -256,6 +261,11 @@ class _Remote:
             return list(self._fs.cat_ranges(paths, starts, stops, on_error="return"))
         except Exception as error:  # noqa: BLE001 (a backend may raise in place of returning)
             return [error] * len(starts)
+
+    def _require_same(self, head: bytes) -> None:
+        # Before anything is said of the other ranges: in another file they mean nothing.
+        if header_uuid(head) != self._stamp.uuid:
+            raise stale(self._url)
 
     def _exact(self, data: bytes, span: tuple[int, int]) -> bytes:
         start, stop = span
@@ -288,6 +298,8 @@ def _transient(error: BaseException) -> bool:
         return status == 429 or status >= 500
     if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError)):
         return False
+    if _XROOTD_NOT_FOUND in str(error):
+        return False
     return from_storage(error)
 
 
@@ -296,18 +308,28 @@ def from_storage(error: BaseException) -> bool:
     return isinstance(error, OSError) or type(error).__module__.split(".")[0] in _STORAGE_MODULES
 
 
+def _behind(error: BaseException) -> BaseException:
+    """Return what happened where fsspec says "not found", which it does of any HTTP failure."""
+    cause = error.__cause__
+    if type(cause).__module__.partition(".")[0] != "aiohttp" or cause is None:
+        return error
+    return error if getattr(cause, "status", None) in _HTTP_GONE else cause
+
+
 def as_ours(error: BaseException, url: str, span: tuple[int, int] | None = None) -> SxdaskError:
     """Return the error of our tree that says what `error` means to the user."""
     context: dict[str, Any] = {"file": url}
     if span is not None:
         context["bytes"] = span
+    if isinstance(error, FileNotFoundError):
+        error = _behind(error)
     if isinstance(error, SxdaskError):
         return error.add(**context)
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) or _XROOTD_NOT_FOUND in str(error):
         return FileMissingError(
             f"file {url!r} does not exist (any more)", hint="check the dataset", **context
         )
-    if span is not None and getattr(error, "status", None) == _RANGE_NOT_SATISFIABLE:
+    if span is not None and getattr(error, "status", None) == RANGE_NOT_SATISFIABLE:
         return _truncated(url, span)
     if isinstance(error, PermissionError) or getattr(error, "status", None) in {401, 403}:
         return AccessDeniedError(f"file {url!r} may not be read", **context)
