@@ -44,6 +44,10 @@ class ZoneSource(Protocol):
         """Return what is known, by column."""
         ...
 
+    def complete(self) -> frozenset[str]:
+        """Return the columns of which all baskets are known."""
+        ...
+
 
 ZonesOf: TypeAlias = "Callable[[str, str, FileStamp], ZoneSource]"
 
@@ -188,6 +192,15 @@ class FileIndex:
             baskets=baskets,
             zones=self._piece_zones(zone_names, entry_start, entry_stop) if zone_names else {},
             layout=layout,
+            learn=not self._knows(baskets),
+        )
+
+    def _knows(self, names: Iterable[str]) -> bool:
+        """Say whether the statistics of these columns are complete; strings have none."""
+        complete = self.zone_source.complete() if self.zone_source is not None else frozenset()
+        columns = self.layout.columns
+        return bool(complete) and all(
+            name in complete or columns[name].kind == "string" for name in names
         )
 
     def _entry_starts(self, number: int) -> Int64Array:

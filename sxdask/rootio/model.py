@@ -109,6 +109,7 @@ class Piece:
     the piece goes to. `baskets` holds, for each fast column that the request
     touches, the baskets that overlap the range; `zones` what is known of them.
     `cluster_starts` are the cluster edges inside the range, with both ends.
+    `learn` is False where the statistics of all these columns are known.
     """
 
     index: int
@@ -122,6 +123,7 @@ class Piece:
     baskets: Mapping[str, ColumnBaskets]
     zones: Mapping[str, ColumnZones] = field(default_factory=dict)
     layout: int = 0
+    learn: bool = True
 
     @property
     def num_entries(self) -> int:
@@ -145,7 +147,8 @@ class Piece:
         span = (self.entry_start, self.entry_stop)
         sizes = tuple(map(len, arrays))
         packed = np.concatenate(arrays, dtype=np.int64).tobytes()
-        return _unpacked, (place_of, span, packed, sizes, rows, self.zones, self.layout)
+        rest = (self.zones, self.layout, self.learn)
+        return _unpacked, (place_of, span, packed, sizes, rows, rest)
 
 
 def _unpacked(
@@ -154,16 +157,28 @@ def _unpacked(
     packed: bytes,
     sizes: tuple[int, ...],
     rows: list[tuple[str, int, int]],
-    zones: Mapping[str, ColumnZones],
-    layout: int,
+    rest: tuple[Mapping[str, ColumnZones], int, bool],
 ) -> Piece:
     index, url, tree, kind, stamp = place_of
+    zones, layout, learn = rest
     whole = np.frombuffer(packed, np.int64)
     parts = [whole[begin:end] for begin, end in pairwise(accumulate(sizes, initial=0))]
     baskets = {
         name: ColumnBaskets(parts[at], parts[at + 1], parts[starts]) for name, starts, at in rows
     }
-    return Piece(index, url, tree, kind, FileStamp(*stamp), *span, parts[0], baskets, zones, layout)
+    return Piece(
+        index,
+        url,
+        tree,
+        kind,
+        FileStamp(*stamp),
+        *span,
+        cluster_starts=parts[0],
+        baskets=baskets,
+        zones=zones,
+        layout=layout,
+        learn=learn,
+    )
 
 
 MaskFunction: TypeAlias = "Callable[[Mapping[str, ak.Array]], BoolArray]"

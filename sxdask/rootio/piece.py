@@ -265,7 +265,7 @@ class PieceReader:
     def _learn(self, column: _ColumnRead, values: ColumnData | None) -> None:
         name, layout = column.layout.name, column.layout
         known = self._piece.zones.get(name)
-        if not self._options.learn_zones or layout.kind == "string":
+        if not (self._options.learn_zones and self._piece.learn) or layout.kind == "string":
             return
         if not isinstance(values, ColumnValues) or (known is not None and known.known.all()):
             return

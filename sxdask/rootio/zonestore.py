@@ -10,6 +10,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -58,6 +59,11 @@ class ZoneSidecar:
                 self._known = self._read()
                 self._seen = seen
             return self._known
+
+    def complete(self) -> frozenset[str]:
+        """Return the columns of which all baskets are known."""
+        known = self.load()
+        return known.complete if isinstance(known, _Zones) else frozenset()
 
     def merge(self, index: FileIndex, piece: Piece, learned: Mapping[str, ColumnZones]) -> bool:
         """Add what `piece` taught and replace the file; the caller holds its lock.
@@ -116,6 +122,15 @@ class _Zones(Mapping[str, ColumnZones]):
             count_low=self._slice("count_low", row) if counts else None,
             count_high=self._slice("count_high", row) if counts else None,
         )
+
+    @cached_property
+    def complete(self) -> frozenset[str]:
+        """The columns of which all baskets are known."""
+        lists = self._batch.column("known")
+        unknown = np.concatenate(([0], np.cumsum(lists.values.to_numpy() == 0)))
+        at_edges = unknown[lists.offsets.to_numpy()]
+        whole = at_edges[1:] == at_edges[:-1]
+        return frozenset(name for name, row in self._rows.items() if whole[row])
 
     def _slice(self, column: str, row: int) -> Any:
         lists = self._batch.column(column)

@@ -105,6 +105,19 @@ def test_known_statistics_leave_nothing_to_read_but_the_survivors(make_nanoaod):
     assert again.explain().count("9 pruned") == 1
 
 
+def test_what_is_known_of_all_baskets_is_not_learned_again(make_nanoaod):
+    path = make_nanoaod(4_000, entries_per_cluster=1_000)
+    query = sx.dataset(path).select("event", "Muon_pt")
+    (piece,) = lowered(query).pieces
+    assert set(lowered(query).reader.read(piece).learned) == {"event", "Muon_pt"}
+    sx.dataset(path).where("event <= 1000").select("Muon_pt").compute()
+    (piece,) = lowered(query).pieces  # of Muon_pt one basket of four is known
+    assert set(lowered(query).reader.read(piece).learned) == {"event", "Muon_pt"}
+    query.compute()
+    (piece,) = lowered(query).pieces
+    assert lowered(query).reader.read(piece).learned == {}
+
+
 def test_index_stats_prune_without_any_earlier_read(make_nanoaod):
     path = make_nanoaod(6_000, entries_per_cluster=1_000)
     settings = replace(load_settings(), partition_bytes=1)

@@ -32,6 +32,7 @@ def made(**changes):
         },
         "zones": {"x": ZONES},
         "layout": 3,
+        "learn": False,
     }
     return Piece(**{**facts, **changes})
 
