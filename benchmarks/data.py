@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import uproot
+
 from sxdask.core.settings import default_cache_dir
 from sxdask.testing import sample_files, write_nanoaod, write_nanoaod_files
 
@@ -44,3 +46,10 @@ def many_files(num_events: int, files: int) -> list[Path]:
 def real_file() -> Path:
     """Return a real CMS NanoAOD file with about 1 600 branches and 40 events."""
     return sample_files() / "nano_dimuon.root"
+
+
+def hundred_columns(path: Path) -> list[str]:
+    """Return 100 columns, flat and jagged, that are in no selection of these benchmarks."""
+    with uproot.open(path) as file:
+        names: list[str] = file["Events"].keys()
+    return [name for name in names if name not in {"MET_phi", "event"}][:100]
