@@ -25,7 +25,7 @@ from sxdask.rootio.basket import BasketError, NotPlainError
 from sxdask.rootio.compression import BlockError
 from sxdask.rootio.decode import ColumnValues
 from sxdask.rootio.fallback import Traffic, read_with_uproot
-from sxdask.rootio.pool import run_all, run_alone, thread_count
+from sxdask.rootio.pool import run_all, thread_count
 from sxdask.rootio.zones import compute_zones
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ ColumnData: TypeAlias = "ColumnValues | ak.Array"
 # Below this many uncompressed bytes a second thread costs more than it saves.
 _BYTES_PER_TASK = 256 * 1024
 
-# Baskets smaller than this on average are decoded faster by one thread.
+# Baskets smaller than this on average are decoded faster by one thread: the
+# others would mostly wait for the interpreter's lock.
 _BYTES_PER_BASKET = 16 * 1024
 
 # Opening the tree for uproot takes as long as decoding this many compressed bytes.
@@ -70,11 +71,6 @@ class _ColumnRead:
 
 
 _Task: TypeAlias = "list[tuple[_ColumnRead, BasketRead]]"
-
-
-def _are_small(columns: Sequence[_ColumnRead]) -> bool:
-    sizes = [basket.header.object_length for column in columns for basket in column.work]
-    return sum(sizes) < len(sizes) * _BYTES_PER_BASKET
 
 
 def take_rows(column: ColumnData, rows: Int64Array) -> ColumnData:
@@ -204,11 +200,7 @@ class PieceReader:
                 self._bytes_decompressed += basket.header.object_length
             column.output.prepare(column.work)
             self._baskets_read += len(column.work)
-        tasks = self._tasks(columns)
-        if _are_small(columns):
-            shares = run_alone(self._run, tasks)
-        else:
-            shares = run_all(self._run, tasks, self._threads)
+        shares = run_all(self._run, self._tasks(columns), self._useful_threads(columns))
         for column in columns:
             if not (column.not_plain or column.output.sound()):
                 column.output.strict = True
@@ -218,6 +210,10 @@ class PieceReader:
         share = expand / (expand + convert) if expand + convert else 0.0
         self._decompress += wall * share
         self._decode += wall * (1 - share)
+
+    def _useful_threads(self, columns: Sequence[_ColumnRead]) -> int:
+        sizes = [basket.header.object_length for column in columns for basket in column.work]
+        return self._threads if sum(sizes) >= len(sizes) * _BYTES_PER_BASKET else 1
 
     def _tasks(self, columns: Sequence[_ColumnRead]) -> list[_Task]:
         """Return the baskets in groups that are worth a thread each."""

@@ -22,7 +22,6 @@ R = TypeVar("R")
 _MOST_BY_DEFAULT = 4
 
 _lock = threading.Lock()
-_alone = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
 
 
@@ -36,8 +35,8 @@ def thread_count(asked: int) -> int:
 
 def _forget_pools() -> None:
     """Start afresh: threads do not survive a fork."""
-    global _lock, _alone  # they may have been held by a thread that is not here
-    _lock, _alone = threading.Lock(), threading.Lock()
+    global _lock  # noqa: PLW0603 (it may have been held by a thread that is not here)
+    _lock = threading.Lock()
     _pools.clear()
 
 
@@ -50,17 +49,6 @@ def _pool(size: int) -> ThreadPoolExecutor:
         if size not in _pools:
             _pools[size] = ThreadPoolExecutor(size, thread_name_prefix="sxdask-read")
         return _pools[size]
-
-
-def run_alone(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Return ``[function(item) for item in items]`` while no other thread is in here.
-
-    For items that are mostly Python and release the interpreter's lock for
-    microseconds: two threads of them pass it to and fro, and take longer than
-    one after the other.
-    """
-    with _alone:
-        return [function(item) for item in items]
 
 
 def run_all(function: Callable[[T], R], items: Sequence[T], threads: int) -> list[R]:

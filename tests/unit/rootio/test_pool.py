@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sxdask.rootio.pool import run_all, run_alone, thread_count
+from sxdask.rootio.pool import run_all, thread_count
 
 
 def test_results_keep_the_order_of_the_items() -> None:
@@ -73,26 +73,3 @@ def _work_in_child() -> None:
 def test_the_number_of_threads_follows_the_cores_up_to_four() -> None:
     assert 1 <= thread_count(0) <= 4
     assert thread_count(7) == 7
-
-
-def test_run_alone_keeps_the_order_and_lets_one_thread_in_at_a_time() -> None:
-    inside: list[int] = []
-    most: list[int] = []
-
-    def work(number: int) -> int:
-        inside.append(number)
-        most.append(len(inside))
-        time.sleep(0.001)
-        inside.pop()
-        return number * 2
-
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: run_alone(work, range(5)), range(4)))
-    assert found == [[0, 2, 4, 6, 8]] * 4
-    assert max(most) == 1
-
-
-def test_run_alone_lets_the_next_one_in_after_an_error() -> None:
-    with pytest.raises(ZeroDivisionError):
-        run_alone(lambda number: 1 // number, [0])
-    assert run_alone(abs, [-1]) == [1]
