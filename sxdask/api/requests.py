@@ -18,12 +18,36 @@ if TYPE_CHECKING:
     from sxdask.plan.frontend import Selection
 
 
-def request(language: str, selection: Selection, *, dataset: Dataset, title: str = "") -> Query:
+def request(
+    language: str,
+    selection: Selection,
+    *,
+    dataset: Dataset,
+    title: str = "",
+    **options: Any,
+) -> Query:
     """Ask in one of the request languages (``sxdask.plan.frontend`` lists them).
 
     The request is checked against the first file at once: unknown branches and
     mistakes of type are errors here, not on a worker.
+
+    Parameters
+    ----------
+    language
+        Such as ``"func_adl"``, ``"tcut"`` or ``"uproot-raw"``.
+    selection
+        The request in that language.
+    dataset
+        What to read.
+    title
+        A name for people.
+    **options
+        What the language takes beside its text, such as ``columns=`` and
+        ``tree=`` of ``"tcut"``; the same as a selection that is a mapping with
+        ``selection`` and these keys.
     """
+    if options:
+        selection = {"selection": selection, **options}
     return Query.parse(language, selection, dataset.source, title=title)
 
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from sxdask.core.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from sxdask.plan.lexer import Limits
     from sxdask.plan.nodes import Plan, SchemaSource
 
-Selection: TypeAlias = "str | Mapping[str, Any] | Sequence[Mapping[str, Any]]"
-"""Text of the language, or its structure where the language is JSON."""
+Selection: TypeAlias = Any
+"""Text of the language, or its structure where the language is JSON.
+
+A language with options takes a mapping with ``selection`` and the options;
+func_adl also takes the query object or its syntax tree, python the function.
+"""
 
 
 class Frontend(Protocol):
@@ -36,7 +38,12 @@ FRONTENDS: Final[Registry[type[Frontend]]] = Registry(
     kind="request language",
     group="sxdask.frontends",
     builtin={
+        "func_adl": "sxdask.plan.frontends.func_adl:FuncAdlFrontend",
         "native": "sxdask.plan.frontends.native:NativeFrontend",
+        "python": "sxdask.plan.frontends.python:PythonFrontend",
+        "qastle": "sxdask.plan.frontends.qastle:QastleFrontend",
+        "skyhook": "sxdask.plan.frontends.skyhook:SkyhookFrontend",
+        "tcut": "sxdask.plan.frontends.tcut:TCutFrontend",
         "uproot-raw": "sxdask.plan.frontends.uproot_raw:UprootRawFrontend",
     },
 )
