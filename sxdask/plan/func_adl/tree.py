@@ -8,9 +8,10 @@ in equality, so that the same query in two notations is one tree.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from sxdask.plan.expr import BinaryOp, CompareOp, Scalar, Span
+if TYPE_CHECKING:
+    from sxdask.plan.expr import BinaryOp, CompareOp, Scalar, Span
 
 OPERATORS: Final[dict[str, tuple[int, bool]]] = {
     "Where": (1, True),
