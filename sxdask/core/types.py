@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 # As experiments write units into branch titles: "pt [GeV]", "(in cm)", "distance, in mm".
 _UNIT = re.compile(r"(?:[\[(]|\bin )\s*(GeV|MeV|TeV|keV|cm|mm|um|ns|ps|rad)\b")
@@ -131,12 +131,22 @@ class Field:
         return found[1] if found else None
 
 
+ENTRY: Final = "Entry$"
+LOCAL_ENTRY: Final = "LocalEntry$"
+
+ENTRY_COLUMNS: Final[dict[str, Field]] = {
+    ENTRY: Field(ENTRY, Primitive("int64"), title="number of the entry in the dataset"),
+    LOCAL_ENTRY: Field(LOCAL_ENTRY, Primitive("int64"), title="number of the entry in its tree"),
+}
+"""Columns that every tree has and no file stores, under the names of TTree::Draw."""
+
+
 @dataclass(frozen=True)
 class Schema(Mapping[str, Field]):
     """Columns of one tree, in file order, found by name.
 
     `aliases` maps other spellings (full paths such as ``Jets/Jets.fPt``) to
-    the column name.
+    the column name. `ENTRY_COLUMNS` can be looked up and are not counted.
     """
 
     fields: tuple[Field, ...]
@@ -151,10 +161,11 @@ class Schema(Mapping[str, Field]):
         return table
 
     def __getitem__(self, name: str) -> Field:
-        return self._by_name[name]
+        found = self._by_name.get(name)
+        return ENTRY_COLUMNS[name] if found is None else found
 
     def __contains__(self, name: object) -> bool:
-        return name in self._by_name
+        return name in self._by_name or name in ENTRY_COLUMNS
 
     def __iter__(self) -> Iterator[str]:
         return (field.name for field in self.fields)

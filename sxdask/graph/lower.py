@@ -7,9 +7,9 @@ from the index, so the cost does not depend on how wide the files are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial, reduce
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import awkward as ak
 import numpy as np
@@ -22,9 +22,11 @@ from sxdask.core.errors import (
     UnknownBranchError,
     UnreadableBranchError,
 )
+from sxdask.core.types import ENTRY_COLUMNS
 from sxdask.graph.kernel import MaskProgram, Program, compile_program, run
 from sxdask.graph.partition import partition_entries
-from sxdask.graph.reader import PlanReader, assemble
+from sxdask.graph.reader import PlanReader
+from sxdask.graph.shape import EVENTS, assemble, parts_of
 from sxdask.plan.bounds import is_fallible, zone_test
 from sxdask.plan.expr import Binary, Column, Expr, columns_of
 from sxdask.plan.fingerprint import fingerprint
@@ -35,9 +37,12 @@ from sxdask.rootio.model import ColumnLayout, Conjunct, Piece, ReadOptions
 if TYPE_CHECKING:
     from sxdask.core.types import Schema
     from sxdask.graph.chain import ChainReader
+    from sxdask.plan.nodes import Shape
     from sxdask.rootio.index import FileIndex
 
 Layouts = Mapping[str, ColumnLayout]
+
+_ENTRY_FORM: Final[str] = ak.forms.NumpyForm("int64").to_json()
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Lowered:
     @property
     def exact_rows(self) -> bool:
         """Whether the rows of each partition are known before reading."""
-        return not self.reader.conjuncts
+        return not (self.reader.conjuncts or self.output.shape.items)
 
 
 def lower(
@@ -106,37 +111,40 @@ def lower(
     program = compile_program([expr for _, expr in outputs])
     predicate_columns = [name for expr in scan.predicate for name in columns_of(expr)]
     needed = tuple(dict.fromkeys((*predicate_columns, *program.columns)))
+    stored = tuple(name for name in needed if name not in ENTRY_COLUMNS)
     layouts = _Layouts(needed)
     positions = [layouts.place(file) for file in indexes]
     # Zone tests may be exact about a column's type only where all files agree on it.
     schema = indexes[0].layout.schema if layouts.agree(predicate_columns) else None
     conjuncts, possible = _conjuncts(scan.predicate, schema)
-    zoned = _zone_columns(conjuncts)
+    zoned = tuple(name for name in _zone_columns(conjuncts) if name not in ENTRY_COLUMNS)
+    counted = len(stored) < len(needed)
     pieces: list[Piece] = []
     pruned: list[Piece] = []
-    column_bytes = np.zeros(len(needed), dtype=np.int64)
+    column_bytes = np.zeros(len(stored), dtype=np.int64)
     kept_bytes = 0.0
     bytes_in_files = num_entries = 0
     for file, position in zip(indexes, positions, strict=True):
-        sizes = file.compressed_bytes(needed)
+        sizes = file.compressed_bytes(stored)
         column_bytes += sizes
         bytes_in_files += file.total_bytes
-        num_entries += file.num_entries
         per_entry = float(sizes.sum()) / max(file.num_entries, 1)
         ranges = partition_entries(
             file.cluster_starts, bytes_per_entry=per_entry, target_bytes=partition_bytes
         )
         for start, stop in ranges:
-            piece = file.piece(len(pieces), start, stop, needed, zoned, position)
-            if possible and _may_match(piece, conjuncts):
+            piece = file.piece(len(pieces), start, stop, stored, zoned, position)
+            piece = replace(piece, first_entry=num_entries) if counted else piece
+            if possible and _may_match(piece, conjuncts, counted=counted):
                 pieces.append(piece)
                 kept_bytes += per_entry * (stop - start)
             else:
                 pruned.append(piece)
+        num_entries += file.num_entries
     names = tuple(name for name, _ in outputs)
     kinds = [indexes[positions.index(position)] for position in range(len(layouts.found))]
     _require_same_conditions(conjuncts, layouts.found, kinds)
-    form = _common_form(names, program, layouts.found, kinds)
+    form = _common_form(names, program, layouts.found, kinds, output.shape)
     reader = PlanReader(
         names=names,
         program=program,
@@ -145,18 +153,19 @@ def lower(
         form=form,
         token=fingerprint(output),
         options=options,
+        shape=output.shape,
     )
     return Lowered(
         output=output,
         reader=reader,
         pieces=tuple(pieces),
         pruned=tuple(pruned),
-        empty_piece=indexes[0].piece(0, 0, 0, needed),
+        empty_piece=indexes[0].piece(0, 0, 0, stored),
         num_files=len(indexes),
         num_entries=num_entries,
         bytes_to_read=round(kept_bytes),
         bytes_in_files=bytes_in_files,
-        column_bytes=dict(zip(needed, column_bytes.tolist(), strict=True)),
+        column_bytes=dict(zip(stored, column_bytes.tolist(), strict=True)),
     )
 
 
@@ -208,15 +217,19 @@ def _zone_columns(conjuncts: Sequence[Conjunct]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _may_match(piece: Piece, conjuncts: Sequence[Conjunct]) -> bool:
-    if not piece.zones:
+def _may_match(piece: Piece, conjuncts: Sequence[Conjunct], *, counted: bool) -> bool:
+    if not (piece.zones or counted):
         return True
-    from sxdask.rootio.zones import may_match, zone_blocks
+    from sxdask.rootio.zones import entry_zones, may_match, zone_blocks
 
     tests = [item.zone for item in conjuncts if item.zone is not None]
-    edges = zone_blocks(piece.cluster_starts, tests, piece.baskets)
+    zones, baskets = piece.zones, piece.baskets
+    if counted:
+        own_zones, own_baskets = entry_zones(piece)
+        zones, baskets = {**zones, **own_zones}, {**baskets, **own_baskets}
+    edges = zone_blocks(piece.cluster_starts, tests, baskets)
     test = ZoneAll(tuple(tests))
-    return bool(may_match(test, piece.zones, piece.baskets, edges[:-1], edges[1:]).any())
+    return bool(may_match(test, zones, baskets, edges[:-1], edges[1:]).any())
 
 
 class _Layouts:
@@ -247,6 +260,8 @@ class _Layouts:
         return len({tuple(item[name].form for name in names) for item in self.found}) == 1
 
     def _column(self, file: FileIndex, name: str) -> ColumnLayout:
+        if name in ENTRY_COLUMNS:
+            return ColumnLayout(name, "", "entry", _ENTRY_FORM)
         layout = file.layout
         if name in layout.columns:
             return layout.columns[name]
@@ -310,18 +325,20 @@ def _common_form(
     program: Program,
     layouts: Sequence[Layouts],
     indexes: Sequence[FileIndex],
+    shape: Shape,
 ) -> str:
-    first = result_form(names, program, _column_forms(program, layouts[0]))
+    first = result_form(names, program, _column_forms(program, layouts[0]), shape)
     for position, columns in enumerate(layouts[1:], start=1):
         try:
-            other = result_form(names, program, _column_forms(program, columns))
+            other = result_form(names, program, _column_forms(program, columns), shape)
         except RequestError as error:
             what = "the selection"
             raise _misfit(what, program, layouts[0], columns, indexes[position]) from error
         if other == first:
             continue
+        pair = [parts_of(ak.forms.from_json(form), names, shape) for form in (first, other)]
         for name in names:
-            kinds = [ak.forms.from_json(form).content(name).type for form in (first, other)]
+            kinds = [forms[name].type for forms in pair]
             if kinds[0] != kinds[1]:
                 file = indexes[position].url
                 raise SchemaMismatchError(
@@ -338,12 +355,17 @@ def _column_forms(program: Program, layouts: Layouts) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def result_form(names: tuple[str, ...], program: Program, column_forms: tuple[str, ...]) -> str:
-    """Return the form (JSON) of the record that `program` gives, from no rows at all."""
+def result_form(
+    names: tuple[str, ...],
+    program: Program,
+    column_forms: tuple[str, ...],
+    shape: Shape = EVENTS,
+) -> str:
+    """Return the form (JSON) of the result that `program` gives, from no rows at all."""
     arrays: dict[str, Any] = {
         name: ak.Array(ak.forms.from_json(form).length_zero_array())
         for name, form in zip(program.columns, column_forms, strict=True)
     }
-    record = assemble(names, run(program, arrays), 0)
-    text: str = record.layout.form.to_json()
+    rows = assemble(names, run(program, arrays), 0, shape)
+    text: str = rows.layout.form.to_json()
     return text

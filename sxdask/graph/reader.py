@@ -16,18 +16,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import awkward as ak
-import numpy as np
-from awkward.contents import ListOffsetArray, NumpyArray
 
 from sxdask.core.errors import SxdaskError
 from sxdask.graph.kernel import Program, run
+from sxdask.graph.shape import EVENTS, assemble, parts_of
 from sxdask.rootio.model import ColumnLayout, ColumnZones, Conjunct, Piece, ReadOptions, ScanSpec
 
 if TYPE_CHECKING:
-    from awkward.contents import Content
     from awkward.forms import Form
 
     from sxdask.core.events import ReadReport
+    from sxdask.plan.nodes import Shape
 
 Layouts = Mapping[str, ColumnLayout]
 
@@ -48,7 +47,8 @@ class PlanReader:
     `names` and `program` are the outputs; `conjuncts` the predicate;
     `layouts` one mapping of column layouts per kind of file in the dataset
     (`Piece.layout` says which). `form` is the awkward form of the result, as
-    JSON. `wanted` names the outputs that a graph really uses; None is all.
+    JSON, `shape` what its rows look like. `wanted` names the outputs that a
+    graph really uses; None is all.
     """
 
     names: tuple[str, ...]
@@ -59,6 +59,7 @@ class PlanReader:
     token: str
     options: ReadOptions
     wanted: tuple[str, ...] | None = None
+    shape: Shape = EVENTS
 
     def __call__(self, piece: Piece | bytes) -> ak.Array:
         """Read `piece`, pickled or not; outputs that are not wanted are placeholders."""
@@ -87,7 +88,7 @@ class PlanReader:
                 entry_start=piece.entry_start,
                 entry_stop=piece.entry_stop,
             ) from error.__cause__
-        array = assemble(self._active_names, values, found.num_rows)
+        array = assemble(self._active_names, values, found.num_rows, self.shape)
         return PartitionRead(array, found.report, found.learned)
 
     @cached_property
@@ -134,7 +135,7 @@ class PlanReader:
     def prepare_for_projection(self) -> tuple[ak.Array, Any, dict[str, str]]:
         """Return a typetracer, its report and which output each form key belongs to."""
         owner: dict[str, str] = {}
-        form = _keyed(self.awkward_form, owner)
+        form = _keyed(self.awkward_form, self.names, self.shape, owner)
         meta, report = ak.typetracer.typetracer_with_report(form, highlevel=True)
         return meta, report, owner
 
@@ -148,8 +149,13 @@ class PlanReader:
         return self.project_manually(self.necessary_columns(report, state))
 
     def project_manually(self, columns: frozenset[str]) -> PlanReader:
-        """Return the reader of these outputs; the row count needs none."""
-        return replace(self, wanted=tuple(name for name in self.names if name in columns))
+        """Return the reader of these outputs; the row count needs none, that of items needs one."""
+        if self.shape.bare:
+            return self
+        wanted = tuple(name for name in self.names if name in columns)
+        if self.shape.items and not wanted:
+            wanted = self.names[:1]
+        return replace(self, wanted=wanted)
 
     def __dask_tokenize__(self) -> tuple[str, ...]:
         return ("sxdask", self.token, *(self.wanted or ("*",)))
@@ -163,39 +169,16 @@ class PlanReader:
     def _with_placeholders(self, array: ak.Array) -> ak.Array:
         from dask_awkward.lib.unproject_layout import unproject_layout
 
-        form = self.awkward_form
+        parts = parts_of(self.awkward_form, self.names, self.shape)
         missing = [name for name in self.names if name not in self._active_names]
-        rest = ak.forms.RecordForm([form.content(name) for name in missing], missing)
+        rest = ak.forms.RecordForm([parts[name] for name in missing], missing)
         none = ak.contents.RecordArray([], [], length=len(array))
         holes = unproject_layout(rest, none)
         here = set(self._active_names)
-        contents = [(array.layout if name in here else holes).content(name) for name in self.names]
-        return ak.Array(ak.contents.RecordArray(contents, list(self.names), length=len(array)))
-
-
-def assemble(names: tuple[str, ...], values: list[Any], num_rows: int) -> ak.Array:
-    """Return a record array of `num_rows` with one field per output.
-
-    Values are packed, so that a selected partition holds no memory of the rows
-    that were dropped; a constant is repeated for every row.
-    """
-    contents = []
-    for value in values:
-        if not isinstance(value, ak.Array):
-            value = ak.Array(np.full(num_rows, value))  # noqa: PLW2901
-        layout = value.layout
-        contents.append(layout if _is_packed(layout) else layout.to_packed())
-    return ak.Array(ak.contents.RecordArray(contents, list(names), length=num_rows))
-
-
-def _is_packed(layout: Content) -> bool:
-    """Say whether packing would change nothing, which awkward takes longer to find out."""
-    if isinstance(layout, ListOffsetArray):
-        edges = layout.offsets.data
-        ends = edges[0] == 0 and edges[-1] == layout.content.length
-        return bool(ends) and edges.dtype == np.int64 and _is_packed(layout.content)
-    plain = isinstance(layout, NumpyArray) and layout.data.ndim == 1
-    return plain and bool(layout.data.flags.c_contiguous)
+        known = dict(zip(self._active_names, array.layout.contents, strict=True))
+        contents = [known[name] if name in here else holes.content(name) for name in self.names]
+        fields = None if self.shape.is_tuple else list(self.names)
+        return ak.Array(ak.contents.RecordArray(contents, fields, length=len(array)))
 
 
 def restrict(program: Program, results: tuple[int, ...]) -> Program:
@@ -217,7 +200,7 @@ def restrict(program: Program, results: tuple[int, ...]) -> Program:
     return Program(columns, steps, tuple(place[slot] for slot in results))
 
 
-def _keyed(form: Form, owner: dict[str, str]) -> Form:
+def _keyed(form: Form, names: tuple[str, ...], shape: Shape, owner: dict[str, str]) -> Form:
     """Give every node below an output its own key and note the output's name."""
 
     def visit(node: dict[str, Any], name: str) -> None:
@@ -231,7 +214,10 @@ def _keyed(form: Form, owner: dict[str, str]) -> Form:
             visit(part, name)
 
     tree = form.to_dict(verbose=True)
-    for name, part in zip(tree["fields"], tree["contents"], strict=True):
+    if shape.bare:
+        visit(tree, names[0])
+        return ak.forms.from_dict(tree)
+    for name, part in zip(names, tree["contents"], strict=True):
         visit(part, name)
     tree["form_key"] = "sxdask-record"
     return ak.forms.from_dict(tree)

@@ -9,6 +9,7 @@ belong to the text that a user wrote.
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sxdask.core.errors import RequestError
@@ -25,12 +26,26 @@ from sxdask.plan.expr import (
     Subscript,
     Unary,
 )
-from sxdask.plan.nodes import Filter, Node, Output, Plan, Project, Scan
+from sxdask.plan.nodes import (
+    Axis,
+    Filter,
+    Histogram,
+    Node,
+    Output,
+    Plan,
+    Project,
+    Reduction,
+    Scan,
+    Shape,
+    Total,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 VERSION: Final = 1
+
+_SHAPE_FLAGS: Final = tuple(item.name for item in fields(Shape))
 
 Json: TypeAlias = Any
 """Lists, mappings, text, numbers, booleans and None."""
@@ -86,8 +101,32 @@ def plan_from_json(text: str) -> Plan:
 
 
 def encode_output(output: Output) -> Json:
-    """Return one output as plain JSON values."""
-    return ["output", output.name, encode_node(output.root), output.allow_missing_tree]
+    """Return one output as plain JSON values; what is as usual is left out."""
+    value: Json = ["output", output.name, encode_node(output.root), output.allow_missing_tree]
+    special: dict[str, Json] = {
+        name: True for name in _SHAPE_FLAGS if getattr(output.shape, name) is True
+    }
+    match output.reduction:
+        case Total(function):
+            special["total"] = function
+        case tuple(histograms):
+            special["histograms"] = [_encode_histogram(item) for item in histograms]
+    return [*value, special] if special else value
+
+
+def _encode_histogram(histogram: Histogram) -> Json:
+    axes = [
+        {
+            "column": axis.column,
+            "bins": axis.bins,
+            "range": [repr(float(axis.start)), repr(float(axis.stop))],
+            "edges": [repr(float(edge)) for edge in axis.edges],
+            "categories": list(axis.categories),
+            "label": axis.label,
+        }
+        for axis in histogram.axes
+    ]
+    return {"name": histogram.name, "axes": axes, "weight": histogram.weight}
 
 
 def encode_node(node: Node) -> Json:
@@ -155,10 +194,33 @@ def _decode_scalar(value: Json) -> Any:
 
 
 def _decode_output(value: Json) -> Output:
-    kind, name, root, allow_missing = value
+    kind, name, root, allow_missing, *rest = value
     if kind != "output" or not isinstance(name, str) or not isinstance(allow_missing, bool):
         raise ValueError(f"not an output: {kind!r}")
-    return Output(name, _decode_node(root), allow_missing)
+    special = rest[0] if rest else {}
+    shape = Shape(**{flag: special.get(flag, False) is True for flag in _SHAPE_FLAGS})
+    reduction: Reduction | None = None
+    if "total" in special:
+        reduction = Total(special["total"])
+    elif "histograms" in special:
+        reduction = tuple(_decode_histogram(item) for item in special["histograms"])
+    return Output(name, _decode_node(root), allow_missing, shape, reduction)
+
+
+def _decode_histogram(value: Json) -> Histogram:
+    axes = tuple(
+        Axis(
+            column=_text(axis["column"]),
+            bins=axis["bins"],
+            start=float(axis["range"][0]),
+            stop=float(axis["range"][1]),
+            edges=tuple(map(float, axis["edges"])),
+            categories=tuple(axis["categories"]),
+            label=axis["label"],
+        )
+        for axis in value["axes"]
+    )
+    return Histogram(_text(value["name"]), axes, value["weight"])
 
 
 def _decode_node(value: Json) -> Node:

@@ -26,11 +26,12 @@ Int64Array: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 Arrays: TypeAlias = "dict[str, ak.Array]"
 
-ColumnKind: TypeAlias = Literal["flat", "jagged", "string", "uproot"]
+ColumnKind: TypeAlias = Literal["flat", "jagged", "string", "uproot", "entry"]
 """How a column is decoded: the three fast encodings, or through uproot.
 
 ``flat`` covers numbers and fixed-size arrays (`inner_shape`), ``jagged`` lists
 of either; ``uproot`` is everything else, read per branch by uproot itself.
+``entry`` columns (`sxdask.core.types.ENTRY_COLUMNS`) are counted, not read.
 """
 
 
@@ -110,6 +111,7 @@ class Piece:
     touches, the baskets that overlap the range; `zones` what is known of them.
     `cluster_starts` are the cluster edges inside the range, with both ends.
     `learn` is False where the statistics of all these columns are known.
+    `first_entry` counts the entries of the dataset's files before this one.
     """
 
     index: int
@@ -124,6 +126,7 @@ class Piece:
     zones: Mapping[str, ColumnZones] = field(default_factory=dict)
     layout: int = 0
     learn: bool = True
+    first_entry: int = 0
 
     @property
     def num_entries(self) -> int:
@@ -147,7 +150,7 @@ class Piece:
         span = (self.entry_start, self.entry_stop)
         sizes = tuple(map(len, arrays))
         packed = np.concatenate(arrays, dtype=np.int64).tobytes()
-        rest = (self.zones, self.layout, self.learn)
+        rest = (self.zones, self.layout, self.learn, self.first_entry)
         return _unpacked, (place_of, span, packed, sizes, rows, rest)
 
 
@@ -157,10 +160,10 @@ def _unpacked(
     packed: bytes,
     sizes: tuple[int, ...],
     rows: list[tuple[str, int, int]],
-    rest: tuple[Mapping[str, ColumnZones], int, bool],
+    rest: tuple[Mapping[str, ColumnZones], int, bool, int],
 ) -> Piece:
     index, url, tree, kind, stamp = place_of
-    zones, layout, learn = rest
+    zones, layout, learn, first_entry = rest
     whole = np.frombuffer(packed, np.int64)
     parts = [whole[begin:end] for begin, end in pairwise(accumulate(sizes, initial=0))]
     baskets = {
@@ -178,6 +181,7 @@ def _unpacked(
         zones=zones,
         layout=layout,
         learn=learn,
+        first_entry=first_entry,
     )
 
 

@@ -13,9 +13,11 @@ from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import awkward as ak
 import numpy as np
 
 from sxdask.core.errors import SelectionTypeError, SxdaskError
+from sxdask.core.types import ENTRY, ENTRY_COLUMNS
 from sxdask.rootio.decode import ColumnValues
 from sxdask.rootio.model import ReadOptions, ScanResult
 from sxdask.rootio.piece import ColumnData, PieceReader, take_rows
@@ -24,8 +26,6 @@ from sxdask.rootio.zones import may_match, zone_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import awkward as ak
 
     from sxdask.rootio.model import BoolArray, ColumnLayout, Conjunct, Int64Array, Piece, ScanSpec
 
@@ -103,7 +103,8 @@ def scan(
         If bytes are missing or damaged; context has file, tree and branch.
     """
     options = ReadOptions() if options is None else options
-    names = tuple(dict.fromkeys([*spec.columns, *(c for j in spec.conjuncts for c in j.columns)]))
+    asked = dict.fromkeys([*spec.columns, *(c for j in spec.conjuncts for c in j.columns)])
+    names = tuple(name for name in asked if name not in ENTRY_COLUMNS)
     try:
         with open_source(piece.url, piece.stamp, options) as source:
             reader = PieceReader(piece, layouts, options, source)
@@ -159,7 +160,7 @@ class _Scan:
 
     def _rank(self, conjunct: Conjunct) -> tuple[bool, float]:
         """Order conditions: safe ones first, then by bytes read for each row removed."""
-        fresh = [name for name in dict.fromkeys(conjunct.columns) if name not in self._columns]
+        fresh = [name for name in dict.fromkeys(conjunct.columns) if self._is_unread(name)]
         cost = sum(map(self._reader.cost, fresh))
         return conjunct.fallible, cost / max(SELECTIVITY.removed(conjunct.text), 0.01)
 
@@ -196,7 +197,7 @@ class _Scan:
         self, names: tuple[str, ...], layouts: Mapping[str, ColumnLayout]
     ) -> dict[str, ak.Array]:
         """Return columns for the rows alive now, reading those not read yet."""
-        unread = [name for name in dict.fromkeys(names) if name not in self._columns]
+        unread = [name for name in dict.fromkeys(names) if self._is_unread(name)]
         if unread:
             for name, column in self._reader.read(unread, self.rows).items():
                 self._columns[name] = (self.rows, column)
@@ -205,8 +206,14 @@ class _Scan:
         self.seconds += time.perf_counter() - begin
         return arrays
 
+    def _is_unread(self, name: str) -> bool:
+        return name not in self._columns and name not in ENTRY_COLUMNS
+
     def _cut(self, name: str, layout: ColumnLayout) -> ak.Array:
         """Return one column for the rows alive now and keep it so."""
+        if layout.kind == "entry":
+            first = self._piece.first_entry if name == ENTRY else 0
+            return ak.Array(ak.contents.NumpyArray(self.rows + first))
         rows, column = self._columns[name]
         if rows is not self.rows:
             if len(rows) != len(self.rows):

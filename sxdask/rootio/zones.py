@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sxdask.core.bounds import ZoneAll, ZoneAny, ZoneCompare, ZoneTest, zone_columns
-from sxdask.rootio.model import ColumnZones
+from sxdask.core.types import ENTRY, LOCAL_ENTRY
+from sxdask.rootio.model import ColumnBaskets, ColumnZones
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sxdask.rootio.decode import ColumnValues
-    from sxdask.rootio.model import BoolArray, ColumnBaskets, Int64Array
+    from sxdask.rootio.model import BoolArray, Int64Array, Piece
 
 Number: TypeAlias = int | float
 
@@ -213,3 +214,16 @@ def zone_blocks(
     edges: Int64Array = np.unique(np.concatenate(known))
     first, last = np.searchsorted(edges, [cluster_starts[0], cluster_starts[-1]])
     return edges[first : last + 1]
+
+
+def entry_zones(piece: Piece) -> tuple[dict[str, ColumnZones], dict[str, ColumnBaskets]]:
+    """Return statistics of the entry columns of `piece`, as if each cluster were a basket."""
+    edges = piece.cluster_starts
+    low, high = edges[:-1], edges[1:] - 1
+    known = np.ones(len(low), np.bool_)
+    none = np.zeros(len(low), np.int64)
+    zones = {
+        LOCAL_ENTRY: ColumnZones(known, low, high),
+        ENTRY: ColumnZones(known, low + piece.first_entry, high + piece.first_entry),
+    }
+    return zones, dict.fromkeys(zones, ColumnBaskets(none, none, edges))

@@ -10,7 +10,8 @@ import pytest
 
 from sxdask.core.errors import RequestError
 from sxdask.graph.kernel import MaskProgram, compile_program, run
-from sxdask.graph.reader import assemble, restrict
+from sxdask.graph.reader import restrict
+from sxdask.graph.shape import assemble
 from sxdask.plan.expr import Binary, Call, Column, Compare, Constant, Pack, Slice, Subscript
 
 PT = ak.Array([[50.0, 20.0], [], [35.0]])
