@@ -56,6 +56,13 @@ def _moment(x: Any, weight: Any = None, *, n: int, **options: Any) -> Any:
     return ak.moment(x, n, weight=weight, **options)
 
 
+def _float64(x: Any) -> Any:
+    return ak.values_astype(x, np.float64)
+
+
+_OWN: dict[str, Operation] = {"float64": _float64, "moment": _moment}
+
+
 @cache
 def operation(name: str) -> Operation:
     """Return the callable for operation `name`.
@@ -70,8 +77,8 @@ def operation(name: str) -> Operation:
     """
     if name in _OPERATORS:
         return _OPERATORS[name]
-    if name == "moment":
-        return _moment
+    if name in _OWN:
+        return _OWN[name]
     function = FUNCTIONS.get(name)
     if function is None:
         raise RequestError(f"{name!r} cannot be evaluated: it is no operation of sxdask")

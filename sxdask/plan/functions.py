@@ -21,6 +21,7 @@ Kind: TypeAlias = Literal["elementwise", "reducer", "structural"]
 KeywordKind: TypeAlias = Literal["bool", "int", "number", "axis", "str", "names"]
 Rule: TypeAlias = Literal[
     "float",
+    "float64",
     "float_weak",
     "factorial",
     "same",
@@ -33,6 +34,7 @@ Rule: TypeAlias = Literal[
     "softmax",
     "concatenate",
     "num",
+    "local_index",
     "flatten",
     "sort",
     "mask",
@@ -166,6 +168,7 @@ _TABLE: Final[tuple[Function, ...]] = (
     *_elementwise("float", "cbrt", "cos", "cosh", "exp", "exp2", "expm1", "fabs", "log"),
     *_elementwise("float", "log10", "log1p", "log2", "rint", "sin", "sinh", "sqrt", "tan", "tanh"),
     *_elementwise("float", "deg2rad", "rad2deg"),
+    *_elementwise("float64", "float64"),
     *_elementwise("float", "arctan2", "copysign", "hypot", "nextafter", arity=2),
     # uproot's own polynomials, with the precision of those, not scipy's functions
     *_elementwise("float_weak", "erf", "erfc", "gamma", "lgamma"),
@@ -211,6 +214,7 @@ _TABLE: Final[tuple[Function, ...]] = (
     _structural("concatenate", "concatenate", _AXIS, axis=1, awkward_axis=0, takes_list=True),
     _structural("flatten", "flatten", _AXIS, axis=2, awkward_axis=1),
     _structural("num", "num", _AXIS_POSITIONAL, axis=1, awkward_axis=1),
+    _structural("local_index", "local_index", _AXIS_POSITIONAL, axis=1, awkward_axis=-1),
     _structural("sort", "sort", *_SORT, axis=-1, awkward_axis=-1),
     _structural("argsort", "sort", *_SORT, axis=-1, awkward_axis=-1),
     _structural(

@@ -146,6 +146,17 @@ def _num(name: str, args: Sequence[Type], options: Options) -> Type:
     return Unknown() if place is None else at_dimension(args[0], place, lambda _: _INT)
 
 
+def _local_index(name: str, args: Sequence[Type], options: Options) -> Type:
+    place = within_event(name, args[0], options)
+    if place is None:
+        return Unknown()
+
+    def change(level: Type) -> Type:
+        return listed(_INT, level.size if isinstance(level, FixedList) else None)
+
+    return at_dimension(args[0], place, change)
+
+
 def _flatten(name: str, args: Sequence[Type], options: Options) -> Type:
     place = within_event(name, args[0], options, least=2)
     if place is None:
@@ -340,6 +351,7 @@ STRUCTURAL: Final[dict[str, StructuralRule]] = {
     "softmax": _softmax,
     "concatenate": _concatenate,
     "num": _num,
+    "local_index": _local_index,
     "flatten": _flatten,
     "sort": _sort,
     "mask": _mask,

@@ -256,6 +256,12 @@ combinations(Muon_pt, n=2, replacement=True)
 combinations(cells, 2)
 combinations(Jet_tracks, 2, axis=2)
 argcombinations(Muon_pt, 2, fields=["a", "b"])["a"]
+local_index(Muon_pt)
+local_index(Jet_tracks)
+local_index(Jet_tracks, 2)
+float64(Muon_charge)
+float64(firsts(Muon_pt))
+float64(MET_pt)
 sqrt(2 * combinations(Muon_pt, 2)["0"] * combinations(Muon_pt, 2)["1"])
 Muon_pt[:, :1]
 Muon_pt[:, ::-1]
