@@ -10,6 +10,7 @@ user's text.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -27,23 +28,55 @@ MAX_CHAIN: Final = 1_000
 _MAX_NAME: Final = 1_000
 _MAX_DIGITS: Final = 40
 
-_TOKEN: Final = re.compile(
-    r"""(?P<blank>[ \t\r\n]+|\#[^\n]*)
+_GRAMMAR: Final = r"""(?P<blank>(?:[ \t\r\n]|\\\r?\n)+|\#[^\n]*)
       | (?P<number>0[xX][0-9a-fA-F]+|(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
       | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
-      | (?P<string>'[^'\n\\]*'|"[^"\n\\]*")
+      | (?P<string>STRING)
       | (?P<operator>\*\*|//|<<|>>|<=|>=|==|!=|:=|[-+*/%@&|^~<>.:=!])
       | (?P<comma>,)
       | (?P<open>[(\[{])
       | (?P<close>[)\]}])
-    """,
-    re.VERBOSE | re.ASCII,
-)
+    """
 _HINTS: Final = {
     "$": "a formula of TTree::Draw is the language 'tcut'",
     ";": "give one expression",
     "\\": "a backslash has no meaning here",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How texts and odd names are written in one language of Python's kind.
+
+    Attributes
+    ----------
+    string
+        Regular expression of a text between quotes.
+    max_string
+        Longest such text, in characters.
+    not_closed
+        What is wrong where a quote begins no text.
+    odd_name
+        How to write the name of a branch that is not a plain word.
+    """
+
+    string: str
+    max_string: int
+    not_closed: str
+    odd_name: str
+
+    def pattern(self) -> re.Pattern[str]:
+        """Return the expression that finds the next token; `re` remembers it."""
+        return re.compile(_GRAMMAR.replace("STRING", self.string), re.VERBOSE | re.ASCII)
+
+
+NATIVE: Final = Spelling(
+    string=r"""'[^'\n\\]*'|"[^"\n\\]*["]""",
+    max_string=_MAX_NAME,
+    not_closed="this text is not closed on its line, or has a backslash in it",
+    odd_name='get("...")',
+)
+"""Native and uproot-raw expressions: a text is the name of a branch."""
 
 
 class Limits(Protocol):
@@ -76,8 +109,10 @@ def require_size(text: str, limits: Limits) -> None:
         )
 
 
-def clean(source: SourceText, limits: Limits) -> str:
+def clean(source: SourceText, limits: Limits, spelling: Spelling = NATIVE) -> str:
     """Return the text of `source` as one line of ASCII, equally long.
+
+    What stands between quotes is kept if it is ASCII without a backslash.
 
     Raises
     ------
@@ -87,23 +122,25 @@ def clean(source: SourceText, limits: Limits) -> str:
         If a character or token is not part of the language.
     """
     require_size(source.text, limits)
-    return _Scan(source, limits).run()
+    return _Scan(source, limits, spelling).run()
 
 
 class _Scan:
-    def __init__(self, source: SourceText, limits: Limits) -> None:
+    def __init__(self, source: SourceText, limits: Limits, spelling: Spelling) -> None:
         self._source = source
         self._limits = limits
+        self._spelling = spelling
         self._chains = [0]  # operators so far in the argument at each bracket level
         self._chain_sum = 0
 
     def run(self) -> str:
         text, position, previous = self._source.text, 0, ""
         parts: list[str] = []
+        pattern = self._spelling.pattern()
         for _ in range(MAX_TOKENS):
             if position == len(text):
                 return "".join(parts)
-            match = _TOKEN.match(text, position)
+            match = pattern.match(text, position)
             if match is None:
                 raise self._bad_character(position)
             kind, token = match.lastgroup or "", match.group()
@@ -113,7 +150,7 @@ class _Scan:
             previous = previous if kind == "blank" else kind
             if kind == "blank":
                 parts.append(" " * len(token))
-            elif token.isascii():
+            elif token.isascii() and "\\" not in token:
                 parts.append(token)
             else:  # only between quotes; what stands there is taken from the source
                 parts.append(f"'{'x' * (len(token) - 2)}'")
@@ -133,11 +170,11 @@ class _Scan:
             raise self._source.syntax_error(
                 position,
                 "a name cannot begin with a digit",
-                hint='use get("...") for a branch whose name is not a plain word',
+                hint=f"use {self._spelling.odd_name} for a branch whose name is not a plain word",
             )
         if kind == "string" and previous == "string":
             raise self._source.syntax_error(position, "two texts side by side")
-        most = _MAX_DIGITS if kind == "number" else _MAX_NAME
+        most = {"number": _MAX_DIGITS, "string": self._spelling.max_string}.get(kind, _MAX_NAME)
         if kind != "blank" and len(token) > most:
             raise self._source.syntax_error(position, f"{kind} of {len(token)} characters")
         if token in {"&", "|"} and after == token:
@@ -169,11 +206,11 @@ class _Scan:
         character = self._source.text[position]
         hint = _HINTS.get(character)
         if character in "'\"":
-            problem = "this text is not closed on its line, or has a backslash in it"
+            problem = self._spelling.not_closed
         elif character.isprintable():
             problem = f"the character {character!r} is not part of the language"
             if character.isalpha() and hint is None:
-                hint = 'names are ASCII; use get("...") for others'
+                hint = f"names are ASCII; use {self._spelling.odd_name} for others"
         else:
             problem = f"the character with code {ord(character)} is not part of the language"
         return self._source.syntax_error(position, problem, hint=hint)
