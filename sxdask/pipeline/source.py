@@ -76,6 +76,12 @@ class Source:
         schema: Schema = self._memo[key]
         return schema
 
+    def cycles(self, tree: str) -> tuple[int, ...]:
+        """Return the cycles of `tree` in the first file, newest first."""
+        from sxdask.rootio.listing import tree_cycles
+
+        return tree_cycles(self.first_url, tree, self.storage_options)
+
     def index_of_first(self, tree: str | None) -> FileIndex:
         """Return the index of `tree` in the first file, building it if needed."""
         key = ("first", tree)

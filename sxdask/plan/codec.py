@@ -64,6 +64,8 @@ def plan_to_json(plan: Plan) -> str:
         "outputs": [encode_output(item) for item in plan.outputs],
         "copies": list(plan.copies),
     }
+    if plan.by_file:
+        value["by_file"] = True
     return canonical_json(value)
 
 
@@ -94,7 +96,9 @@ def plan_from_json(text: str) -> Plan:
         )
     try:
         return Plan(
-            tuple(_decode_output(item) for item in value["outputs"]), tuple(value["copies"])
+            tuple(_decode_output(item) for item in value["outputs"]),
+            tuple(value["copies"]),
+            value.get("by_file", False) is True,
         )
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
         raise RequestError(f"the stored plan is malformed: {error!r}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import blake2b
 
 from sxdask.plan.codec import canonical_json, encode_node, encode_output, plan_to_json
@@ -14,7 +15,7 @@ def fingerprint(item: Plan | Output | Node) -> str:
     The digest is over canonical JSON and not over ``hash`` or ``repr``: the
     first changes between processes, the second between Python versions. The
     order of columns and the names of outputs count; places in the user's text
-    do not.
+    and `Plan.by_file` do not.
 
     Examples
     --------
@@ -23,7 +24,7 @@ def fingerprint(item: Plan | Output | Node) -> str:
     """
     match item:
         case Plan():
-            text = plan_to_json(item)
+            text = plan_to_json(replace(item, by_file=False))
         case Output():
             text = canonical_json(encode_output(item))
         case _:

@@ -141,11 +141,15 @@ class Plan:
     """Everything that one request asks of each file.
 
     `copies` are name filters (exact, glob, ``/regex/``) of ROOT objects, such
-    as histograms, to be copied as they are.
+    as histograms, to be copied as they are. With `by_file` the result of
+    ``compute`` is an Arrow table for each file, and the table itself where
+    there is one file; it says nothing of what is computed, so the fingerprint
+    leaves it out.
     """
 
     outputs: tuple[Output, ...]
     copies: tuple[str, ...] = ()
+    by_file: bool = False
 
 
 class SchemaSource(Protocol):
@@ -163,6 +167,10 @@ class SchemaSource(Protocol):
 
     def schema(self, tree: str) -> Schema:
         """Return the columns of `tree`; raises `UnknownTreeError`."""
+        ...
+
+    def cycles(self, tree: str) -> tuple[int, ...]:
+        """Return the cycles of `tree` in the file, newest first; the newest is read."""
         ...
 
 

@@ -145,10 +145,13 @@ def _decoding(url: str, tree: str | None) -> Iterator[None]:
         ) from error
 
 
-def tree_classes(file: Any, url: str) -> dict[str, str]:
-    """Return name -> class of every TTree and RNTuple in an opened file, folders included."""
+def tree_classes(file: Any, url: str, *, cycle: bool = False) -> dict[str, str]:
+    """Return name -> class of every TTree and RNTuple in an opened file, folders included.
+
+    With `cycle` names are those of the keys (``Events;1``), older cycles included.
+    """
     with _decoding(url, None):
-        found = file.classnames(cycle=False)
+        found = file.classnames(cycle=cycle)
     return {name: kind for name, kind in found.items() if kind in _TTREES | _RNTUPLES}
 
 

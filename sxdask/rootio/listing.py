@@ -78,6 +78,22 @@ def tree_names(url: str, storage_options: Mapping[str, Any] | None = None) -> li
         return list(tree_classes(file, url))
 
 
+def tree_cycles(
+    url: str, tree: str, storage_options: Mapping[str, Any] | None = None
+) -> tuple[int, ...]:
+    """Return the cycles of a tree in a file, newest first; readers take the newest.
+
+    Raises
+    ------
+    FileMissingError, AccessDeniedError, NotRootFileError, TruncatedFileError, ReadFailedError
+        If the file cannot be opened.
+    """
+    url = normalise_url(url)
+    with open_root(url, storage_options) as file:
+        names = (name.rpartition(";") for name in tree_classes(file, url, cycle=True))
+        return tuple(sorted((int(cycle) for name, _, cycle in names if name == tree), reverse=True))
+
+
 def describe_branches(
     url: str,
     tree: str | None = None,

@@ -57,6 +57,10 @@ class Source:
     trees = ("Events", "Runs")
     default_tree = "Events"
 
+    def cycles(self, tree):
+        """Return the cycles of `tree`, newest first."""
+        return {"Events": (75, 74), "Runs": (1,)}[tree]
+
     def schema(self, tree):
         """Return the columns of `tree`."""
         if tree == "Events":
