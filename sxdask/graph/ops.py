@@ -16,6 +16,7 @@ import awkward as ak
 import numpy as np
 
 from sxdask.core.errors import RequestError
+from sxdask.graph.follow import follow
 from sxdask.plan.functions import FUNCTIONS
 
 Operation = Callable[..., Any]
@@ -60,7 +61,7 @@ def _float64(x: Any) -> Any:
     return ak.values_astype(x, np.float64)
 
 
-_OWN: dict[str, Operation] = {"float64": _float64, "moment": _moment}
+_OWN: dict[str, Operation] = {"float64": _float64, "follow": follow, "moment": _moment}
 
 
 @cache

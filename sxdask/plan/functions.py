@@ -35,6 +35,7 @@ Rule: TypeAlias = Literal[
     "concatenate",
     "num",
     "local_index",
+    "follow",
     "flatten",
     "sort",
     "mask",
@@ -215,6 +216,7 @@ _TABLE: Final[tuple[Function, ...]] = (
     _structural("flatten", "flatten", _AXIS, axis=2, awkward_axis=1),
     _structural("num", "num", _AXIS_POSITIONAL, axis=1, awkward_axis=1),
     _structural("local_index", "local_index", _AXIS_POSITIONAL, axis=1, awkward_axis=-1),
+    Function("follow", "structural", "follow", ("array", "index"), 2),
     _structural("sort", "sort", *_SORT, axis=-1, awkward_axis=-1),
     _structural("argsort", "sort", *_SORT, axis=-1, awkward_axis=-1),
     _structural(

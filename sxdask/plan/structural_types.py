@@ -29,7 +29,7 @@ from sxdask.plan.broadcast import (
     positive_axis,
 )
 from sxdask.plan.functions import FUNCTIONS
-from sxdask.plan.promotion import float_of, is_bool, is_known, merge, settle
+from sxdask.plan.promotion import float_of, is_bool, is_integer, is_known, merge, settle
 
 Options: TypeAlias = Mapping[str, object]
 StructuralRule: TypeAlias = "Callable[[str, Sequence[Type], Options], Type]"
@@ -155,6 +155,30 @@ def _local_index(name: str, args: Sequence[Type], options: Options) -> Type:
         return listed(_INT, level.size if isinstance(level, FixedList) else None)
 
     return at_dimension(args[0], place, change)
+
+
+def _follow(_: str, args: Sequence[Type], __: Options) -> Type:
+    array, index = args
+    leaf = leaf_of(index)
+    if isinstance(array, Unknown) or isinstance(leaf, Unknown):
+        return Unknown()
+    if not isinstance(array, ListOf | FixedList):
+        raise MismatchError(f"follow needs a list of items per event, not {array}")
+    if not isinstance(leaf, Primitive) or not is_integer(leaf):
+        raise MismatchError(f"follow needs positions, which are integers, not {leaf}")
+    return _placed(index, array.item)
+
+
+def _placed(index: Type, item: Type) -> Type:
+    match index:
+        case ListOf(below):
+            return listed(_placed(below, item))
+        case FixedList(below, size):
+            return listed(_placed(below, item), size)
+        case Option(below):
+            return optional(_placed(below, item))
+        case _:
+            return item
 
 
 def _flatten(name: str, args: Sequence[Type], options: Options) -> Type:
@@ -352,6 +376,7 @@ STRUCTURAL: Final[dict[str, StructuralRule]] = {
     "concatenate": _concatenate,
     "num": _num,
     "local_index": _local_index,
+    "follow": _follow,
     "flatten": _flatten,
     "sort": _sort,
     "mask": _mask,
