@@ -72,6 +72,10 @@ class Dataset:
         """Choose columns by name or glob and compute others; see `Query.select`."""
         return self._everything().select(*names, **expressions)
 
+    def fill(self, histograms: Mapping[str, Any] | None = None, **more: Any) -> Query:
+        """Fill histograms from columns and expressions; see `Query.fill`."""
+        return self._everything().fill(histograms, **more)
+
     def request(self, language: str, selection: Selection) -> Query:
         """Ask in one of the request languages."""
         return Query.parse(language, selection, self.source)

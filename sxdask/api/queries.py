@@ -19,12 +19,13 @@ from sxdask.pipeline.compile import (
 from sxdask.pipeline.run import Run
 from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.frontend import FRONTENDS, Selection
-from sxdask.plan.nodes import Filter, Node, Plan, Project, num_steps
+from sxdask.plan.histograms import parse_histograms
+from sxdask.plan.nodes import Filter, Node, Output, Plan, Project, Shape, num_steps
 from sxdask.plan.selection import parse_outputs, parse_predicate
 from sxdask.plan.types import schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
     from os import PathLike
 
     import pyarrow as pa
@@ -116,6 +117,44 @@ class Query:
         outputs = parse_outputs(names, expressions, self._schema_of(root), self._limits)
         return self._with(Project(root, outputs))
 
+    def fill(self, histograms: Mapping[str, Any] | None = None, **more: Any) -> Query:
+        """Fill histograms in place of giving rows; only they leave the workers.
+
+        Parameters
+        ----------
+        histograms, **more
+            Name to a mapping: ``column`` (a column of the request or a native
+            expression over them) with ``bins``, ``start`` and ``stop``, or with
+            ``edges``, or with ``categories``, and ``label``. For several axes
+            ``axes``, a list of such. ``weight`` names a column of weights.
+
+        Returns
+        -------
+        Query
+            Its `compute` gives a `hist.Hist`, or a dictionary of them by name.
+            Lists are filled item by item; missing values are not filled.
+
+        Raises
+        ------
+        RecipeError
+            If a histogram is not described so.
+
+        Examples
+        --------
+        >>> import sxdask as sx
+        >>> from sxdask.testing import write_nanoaod
+        >>> ds = sx.dataset(write_nanoaod(getfixture("tmp_path") / "events.root", 100))
+        >>> ds.fill(met={"column": "MET_pt", "bins": 10, "start": 0, "stop": 1000}).compute().sum()
+        100.0
+        """
+        output = self._only_output()
+        wanted = {**(histograms or {}), **more}
+        root, found = parse_histograms(
+            wanted, output.root, self._schema_of(output.root), self._limits
+        )
+        shape = replace(output.shape, is_tuple=False)
+        return self._with(root, replace(output, reduction=found, shape=shape))
+
     @property
     def schema(self) -> Schema:
         """Columns of the result and their types, as far as they can be inferred."""
@@ -173,7 +212,7 @@ class Query:
             with several output trees gives a dictionary of them.
         """
         run = self._run(client, scheduler, progress)
-        return run.arrays()
+        return run.results()
 
     def stream(
         self,
@@ -276,21 +315,36 @@ class Query:
         return self.source.settings
 
     def _only_root(self) -> Node:
+        output = self._only_output()
+        if output.shape != Shape():
+            raise RequestError(
+                "the rows of this request are not records of an event each",
+                hint="put the condition or the columns into the request itself",
+            )
+        return output.root
+
+    def _only_output(self) -> Output:
         if len(self.plan.outputs) != 1:
             names = ", ".join(repr(item.name) for item in self.plan.outputs)
             raise RequestError(
                 f"the request has {len(self.plan.outputs)} output trees ({names})",
                 hint="add conditions and columns in the request itself",
             )
-        return self.plan.outputs[0].root
+        (output,) = self.plan.outputs
+        if output.reduction is not None:
+            raise RequestError(
+                "the request reduces all rows to one result already",
+                hint="add conditions and columns before the histograms",
+            )
+        return output
 
     def _schema_of(self, root: Node) -> Schema:
         (output,) = self.plan.outputs
         tree = tree_of(output)
         return schema_of(root, self.source.schema(tree))
 
-    def _with(self, root: Node) -> Query:
-        (output,) = self.plan.outputs
+    def _with(self, root: Node, output: Output | None = None) -> Query:
+        output = output or self.plan.outputs[0]
         most = self._limits.max_nesting
         if num_steps(root) > most:
             raise RequestTooLargeError(
@@ -301,6 +355,7 @@ class Query:
             self.source,
             replace(self.plan, outputs=(replace(output, root=root),)),
             title=self.title,
+            language=self.language,
         )
 
 

@@ -13,6 +13,7 @@ from sxdask.core.settings import Settings, load_settings
 from sxdask.requests.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from os import PathLike
 
     from sxdask.plan.frontend import Selection
@@ -24,6 +25,7 @@ def request(
     *,
     dataset: Dataset,
     title: str = "",
+    hist: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Query:
     """Ask in one of the request languages (``sxdask.plan.frontend`` lists them).
@@ -41,6 +43,8 @@ def request(
         What to read.
     title
         A name for people.
+    hist
+        Histograms to fill in place of giving rows; see `Query.fill`.
     **options
         What the language takes beside its text, such as ``columns=`` and
         ``tree=`` of ``"tcut"``; the same as a selection that is a mapping with
@@ -48,7 +52,8 @@ def request(
     """
     if options:
         selection = {"selection": selection, **options}
-    return Query.parse(language, selection, dataset.source, title=title)
+    query = Query.parse(language, selection, dataset.source, title=title)
+    return query.fill(hist) if hist else query
 
 
 def load(
@@ -80,7 +85,8 @@ def load(
         data = Dataset(replace(dataset.source, settings=values))
     else:
         data = _dataset_of(recipe, str(path), values)
-    return Query.parse(recipe.language, recipe.request, data.source, title=recipe.title)
+    query = Query.parse(recipe.language, recipe.request, data.source, title=recipe.title)
+    return query.fill(recipe.hist) if recipe.hist else query
 
 
 def _dataset_of(recipe: Recipe, path: str, settings: Settings) -> Dataset:

@@ -17,6 +17,7 @@ from sxdask.cli.options import (
     load_query,
     open_cluster,
 )
+from sxdask.cli.reduced import show_reduced
 from sxdask.cli.table import facts
 from sxdask.core.errors import RequestError
 
@@ -68,7 +69,9 @@ def run(  # noqa: PLR0913  one parameter an option
     report: dict[str, Any]
     with open_cluster(cluster, workers) as client:
         common: dict[str, Any] = {"client": client, "progress": None if quiet else True}
-        if target is None:
+        if target is None and any(output.reduction for output in query.plan.outputs):
+            report = show_reduced(query, quiet=quiet, as_json=as_json, **common)
+        elif target is None:
             report = _show(query, quiet=quiet or as_json, **common)
         else:
             manifest = query.deliver(target, chosen, overwrite=overwrite, resume=resume, **common)

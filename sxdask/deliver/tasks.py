@@ -149,6 +149,29 @@ class TableTask:
 
 
 @dataclass(frozen=True, slots=True)
+class FoldValue:
+    """What a partition's rows amount to; the rows never left the worker."""
+
+    state: Any
+    rows: int
+    report: ReadReport
+    learned: Mapping[str, ColumnZones] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FoldTask:
+    """Read a piece and return what `fold` makes of its rows."""
+
+    reader: Reader
+    fold: Callable[[ak.Array], Any]
+
+    def __call__(self, piece: Piece) -> FoldValue:
+        """Read `piece`."""
+        read = self.reader.read(piece)
+        return FoldValue(self.fold(read.array), len(read.array), read.report, read.learned)
+
+
+@dataclass(frozen=True, slots=True)
 class StoreTask:
     """Read a piece and write it to a sink, on the worker."""
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import dask_awkward as dak
 import numpy as np
+from dask import delayed
 from dask.base import tokenize
 
+from sxdask.graph.fold import Fold, fold_of
+
 if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
+    from sxdask.graph.chain import ChainReader
     from sxdask.graph.lower import Lowered
+    from sxdask.graph.reader import PlanReader
     from sxdask.rootio.model import Piece
 
 
@@ -37,6 +45,38 @@ def collection(table: Lowered) -> dak.Array:
         token=tokenize(table.reader, [_identity(piece) for piece in pieces]),
         divisions=divisions,
     )
+
+
+def reduced(table: Lowered) -> Delayed:
+    """Return what the reduction of `table` makes of all rows: a tree of tasks, lazily."""
+    reduction = table.output.reduction
+    assert reduction is not None  # noqa: S101  narrows for the type checker
+    fold = fold_of(reduction, table.output.shape)
+    read = delayed(_Folded(table.reader, fold), pure=True)
+    join, finish = delayed(fold.join, pure=True), delayed(fold.result, pure=True)
+    states = [
+        read(pickle.dumps(piece, protocol=5)) for piece in table.pieces or (table.empty_piece,)
+    ]
+    while len(states) > 1:
+        pairs = zip(states[::2], states[1::2], strict=False)
+        odd = states[-1:] if len(states) % 2 else []
+        states = [join(left, right) for left, right in pairs] + odd
+    result: Delayed = finish(states[0])
+    return result
+
+
+@dataclass(frozen=True)
+class _Folded:
+    """Read a packed piece and fold its rows."""
+
+    reader: PlanReader | ChainReader
+    fold: Fold
+
+    def __call__(self, piece: bytes) -> Any:
+        return self.fold.rows(self.reader(piece))
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        return ("sxdask-fold", self.reader.__dask_tokenize__(), self.fold)
 
 
 def _identity(piece: Piece) -> tuple[str, str, str, int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sxdask.core.errors import RequestError, UnknownTreeError
 from sxdask.plan.explain import explain_text
@@ -14,8 +14,6 @@ from sxdask.plan.nodes import Scan
 from sxdask.plan.optimize import optimize
 
 if TYPE_CHECKING:
-    import dask_awkward as dak
-
     from sxdask.core.types import Schema
     from sxdask.graph.lower import Lowered
     from sxdask.pipeline.source import IndexProgress, Source
@@ -119,11 +117,14 @@ def tree_of(output: Output) -> str:
     return node.tree
 
 
-def to_dask(compiled: Compiled) -> dak.Array | dict[str, dak.Array]:
-    """Return one lazy collection per output, or the only one."""
-    from sxdask.graph.collection import collection
+def to_dask(compiled: Compiled) -> Any:
+    """Return one lazy collection per output, or the only one; a reduction is a `Delayed`."""
+    from sxdask.graph.collection import collection, reduced
 
     require_tables(compiled.plan)
+    if any(table.output.reduction is not None for table in compiled.tables):
+        (table,) = compiled.tables
+        return reduced(table)
     arrays = {table.output.name: collection(table) for table in compiled.tables}
     return arrays if compiled.is_several else next(iter(arrays.values()))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from sxdask.core.errors import EmptyDatasetError, StaleIndexError
+from sxdask.core.errors import EmptyDatasetError, RequestError, StaleIndexError
 from sxdask.core.events import Event, Progress, RunFinished, RunStarted, advance
 from sxdask.pipeline.compile import require_tables, tree_of
 from sxdask.plan.expr import Column
@@ -53,8 +53,27 @@ class Run:
         self._facts = dict(facts or {})
         self.progress = Progress()
 
-    def arrays(self) -> ak.Array | dict[str, ak.Array]:
-        """Return the rows of every output, in dataset order."""
+    def results(self) -> Any:
+        """Return the rows of every output in dataset order, or what a reduction makes of them."""
+        if any(table.output.reduction is not None for table in self._compiled.tables):
+            return self._reduced()
+        return self._arrays()
+
+    def _reduced(self) -> Any:
+        from sxdask.deliver.tasks import FoldTask
+        from sxdask.graph.fold import fold_of
+
+        (table,) = self._compiled.tables
+        assert table.output.reduction is not None  # noqa: S101  narrows for the type checker
+        fold = fold_of(table.output.reduction, table.output.shape)
+        state: Any = None
+        for count, (_, _, value) in enumerate(self._values([FoldTask(table.reader, fold.rows)])):
+            state = fold.join(state, value.state) if count else value.state
+        if not table.pieces:
+            state = fold.rows(table.reader.mock_empty())
+        return fold.result(state)
+
+    def _arrays(self) -> ak.Array | dict[str, ak.Array]:
         from sxdask.deliver.tasks import ArrayTask
         from sxdask.graph.join import join
 
@@ -73,6 +92,7 @@ class Run:
         """Yield the partitions of every output as Arrow tables."""
         from sxdask.deliver.tasks import TableTask
 
+        self._require_rows()
         tables = self._compiled.tables
         tasks = [TableTask(table.reader, self._labels(table)) for table in tables]
         for number, piece, value in self._values(tasks, ordered=ordered):
@@ -87,6 +107,7 @@ class Run:
         from sxdask.deliver.delivery import Options, Source, deliver
         from sxdask.deliver.runner import choose_runner
 
+        self._require_rows()
         compiled = self._compiled
         if not compiled.tables:
             raise EmptyDatasetError(
@@ -106,6 +127,13 @@ class Run:
                 on_learned=compiled.source.learn,
             )
             return deliver(sources, sink, options, title=self._facts.get("title", ""))
+
+    def _require_rows(self) -> None:
+        if any(table.output.reduction is not None for table in self._compiled.tables):
+            raise RequestError(
+                "the request reduces all rows to one result, so there are no partitions of rows",
+                hint="take the result with compute()",
+            )
 
     def _values(
         self, tasks: Sequence[Callable[[Piece], Any]], *, ordered: bool = False

@@ -10,7 +10,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from sxdask.plan.expr import Column, Expr
-from sxdask.plan.nodes import Filter, Node, Output, Plan, Project, Scan
+from sxdask.plan.nodes import (
+    Axis,
+    Filter,
+    Histogram,
+    Node,
+    Output,
+    Plan,
+    Project,
+    Scan,
+    Total,
+)
 from sxdask.plan.text import column_text, expression_text
 
 if TYPE_CHECKING:
@@ -81,11 +91,44 @@ def show(item: Plan | Output | Node) -> str:
             return "\n".join(blocks) if blocks else "(nothing)"
         case Output(name, root, allow_missing):
             tree = "\n".join(_lines(root))
+            above = _above(item)
+            tree = "\n".join([*above, _indent(tree)]) if above else tree
             notes = [f"as {name}"] if name else []
             notes += ["files without the tree are skipped"] if allow_missing else []
             return f"Output {', '.join(notes)}\n{_indent(tree)}" if notes else tree
         case _:
             return "\n".join(_lines(item))
+
+
+def _above(output: Output) -> list[str]:
+    """Return what happens to the rows of `output` after the last node, outermost first."""
+    lines: list[str] = []
+    match output.reduction:
+        case Total(function):
+            lines.append(f"Total {function}")
+        case tuple(histograms):
+            lines += [f"Fill {_histogram(item)}" for item in histograms]
+    if output.shape.items:
+        lines.append("Flatten (one row per item)")
+    if output.shape.bare and output.reduction is None:
+        lines.append("Value (no field name)")
+    if output.shape.is_tuple:
+        lines.append("Tuple (fields by position)")
+    return lines
+
+
+def _histogram(histogram: Histogram) -> str:
+    axes = " x ".join(_axis(axis) for axis in histogram.axes)
+    weight = f" weighted by {histogram.weight}" if histogram.weight is not None else ""
+    return f"{histogram.name} ({axes}{weight})"
+
+
+def _axis(axis: Axis) -> str:
+    if axis.bins:
+        return f"{axis.column or 'value'}: {axis.bins} bins from {axis.start:g} to {axis.stop:g}"
+    if axis.edges:
+        return f"{axis.column or 'value'}: {len(axis.edges) - 1} bins"
+    return f"{axis.column or 'value'}: {len(axis.categories)} categories"
 
 
 def _lines(node: Node) -> list[str]:

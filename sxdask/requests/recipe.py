@@ -78,7 +78,9 @@ class Recipe(_Strict):
     """One request with its data.
 
     For the language ``native`` the request is in `where`, `define` and
-    `select`; for any other one in `selection`, as text or structure. Relative
+    `select`; for any other one in `selection`, as text or structure. With
+    `hist` (histograms by name, see `sxdask.plan.histograms`) only filled
+    histograms are the result, over columns of the request. Relative
     paths in `dataset.files` start at the folder of the recipe.
     """
 
@@ -91,6 +93,7 @@ class Recipe(_Strict):
     define: dict[str, str] = Field(default_factory=dict)
     select: Select | None = None
     selection: str | dict[str, Any] | list[dict[str, Any]] | None = None
+    hist: dict[str, dict[str, Any]] | None = None
     deliver: DeliverSpec | None = None
     partition_bytes: Annotated[int, BeforeValidator(_bytes), Field(ge=1)] | None = None
     _folder: Path = PrivateAttr(default=Path())
