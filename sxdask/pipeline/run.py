@@ -57,7 +57,7 @@ class Run:
         """Return the rows of every output in dataset order, or what a reduction makes of them."""
         if any(table.output.reduction is not None for table in self._compiled.tables):
             return self._reduced()
-        return self._arrays()
+        return self._by_file() if self._compiled.plan.by_file else self._arrays()
 
     def _reduced(self) -> Any:
         from sxdask.deliver.tasks import FoldTask
@@ -87,6 +87,23 @@ class Run:
             found.setdefault(table.output.name, []).extend(rows)
         whole = {name: join(rows) for name, rows in found.items()}
         return whole if self._compiled.is_several else next(iter(whole.values()))
+
+    def _by_file(self) -> pa.Table | list[pa.Table]:
+        """Return the rows of each file as one table, in dataset order; of one file that table."""
+        from sxdask.deliver.encode import join, schema_from_text
+        from sxdask.rootio.identity import normalise_url
+
+        files: dict[str, dict[int, pa.Table]]
+        files = {normalise_url(url): {} for url in self._compiled.source.files.urls}
+        for _, piece, rows in self.tables():
+            files[piece.url][piece.index] = rows
+        (table,) = self._compiled.tables
+        empty = schema_from_text(self._labels(table).schema(table.reader)).empty_table()
+        found = [
+            join([parts[index] for index in sorted(parts)]) if parts else empty
+            for parts in files.values()
+        ]
+        return found if len(found) > 1 else found[0]
 
     def tables(self, *, ordered: bool = False) -> Iterator[tuple[Lowered, Piece, pa.Table]]:
         """Yield the partitions of every output as Arrow tables."""
