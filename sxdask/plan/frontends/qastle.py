@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sxdask.core.errors import RequestError
 from sxdask.plan.func_adl.evaluate import plan_of
 from sxdask.plan.func_adl.qastle_text import parse_qastle
-from sxdask.plan.func_adl.selection import named, options_of
+from sxdask.plan.func_adl.selection import options_of
 from sxdask.plan.lexer import Limits, too_deep
 from sxdask.plan.place import SourceText
 
@@ -40,7 +40,7 @@ class QastleFrontend:
                 f"a qastle query is text, and not {type(text).__name__}",
                 hint="the language 'func_adl' takes queries as objects",
             )
-        tree = named(parse_qastle(text, self._limits), name)
+        tree = parse_qastle(text, self._limits, name)
         try:
             return plan_of(tree, source, SourceText(text))
         except RecursionError:

@@ -59,11 +59,17 @@ class ReadLambda(Protocol):
 
 
 class Builder:
-    """Make nodes; refuse with the place what can be no node of a query."""
+    """Make nodes; refuse with the place what can be no node of a query.
 
-    def __init__(self, source: SourceText, read_lambda: ReadLambda) -> None:
+    `tree` is the name of the tree to read in place of the one in the query.
+    """
+
+    def __init__(
+        self, source: SourceText, read_lambda: ReadLambda, tree: str | None = None
+    ) -> None:
         self._source = source
         self._read_lambda = read_lambda
+        self._tree = tree
 
     def refuse(self, place: Place | Span, problem: str, hint: str | None = None) -> NoReturn:
         """Raise the error that points at `place`."""
@@ -239,7 +245,7 @@ class Builder:
         tree = None
         if len(arguments) == 2:
             tree = self._text_or_none(arguments[1], "the tree of EventDataset", example)
-        return Dataset(tuple(files), tree, span)
+        return Dataset(tuple(files), self._tree or tree, span)
 
     def _text_or_none(self, given: Tree, what: str, hint: str) -> str | None:
         if isinstance(given, Value) and (given.value is None or isinstance(given.value, str)):

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import ast
 import math
-from typing import Final
+from typing import Any, Final
 
 from sxdask.core.errors import RequestError, RequestTooLargeError, SelectionTypeError
 from sxdask.plan.func_adl.tree import OPERATORS
 from sxdask.plan.lexer import MAX_TOKENS, Limits, too_deep
 
-_CONTAINERS: Final = (list, tuple, dict)
+_SYNTAX: Final = ("ast", "_ast")
 
 
 def text_of(root: ast.AST, limits: Limits) -> str:
@@ -46,7 +46,7 @@ def _expression(root: ast.AST) -> ast.AST:
         statements = root.body
         if len(statements) != 1 or not isinstance(statements[0], ast.Expr):
             raise RequestError(
-                f"the syntax tree holds {len(statements)} statements, and a query is one expression",
+                f"a query is one expression, and this tree holds {len(statements)} statements",
                 hint="give ast.parse(text, mode='eval')",
             )
         return statements[0].value
@@ -72,40 +72,42 @@ def _require_bounds(root: ast.AST, limits: Limits) -> None:
 def _below(node: object) -> list[object]:
     """Return what hangs right below `node`; a list of nodes is no level of its own."""
     if isinstance(node, ast.Constant):
-        return [node.value] if isinstance(node.value, _CONTAINERS) else []
-    if isinstance(node, ast.AST):
-        found: list[object] = []
-        for name in _fields(node):
-            value = getattr(node, name, None)
-            found.extend(value if isinstance(value, list) else [value])
-        return [item for item in found if isinstance(item, ast.AST)]
+        return [node.value] if isinstance(node.value, list | tuple | dict) else []
     if isinstance(node, dict):
         return [*node.keys(), *node.values()]
-    return list(node) if isinstance(node, list | tuple) else []
+    if isinstance(node, list | tuple):
+        return list(node)
+    found: list[object] = []
+    if isinstance(node, ast.AST):
+        for value in _parts(node).values():
+            found += value if isinstance(value, list) else [value]
+    return [item for item in found if isinstance(item, ast.AST)]
 
 
-def _fields(node: ast.AST) -> tuple[str, ...]:
-    return tuple(node._fields)
+def _parts(node: ast.AST) -> dict[str, Any]:
+    """Return the fields of `node` that are set, by name."""
+    return {name: getattr(node, name) for name in node._fields if hasattr(node, name)}
 
 
-def _copied(node: ast.AST) -> ast.AST:
+def _copied(node: ast.AST) -> Any:
     """Return the syntax of `node` alone, without what func_adl hangs on its nodes."""
     if isinstance(node, ast.Constant):
         return _constant(node.value)
+    kind = next((base for base in type(node).__mro__ if base.__module__ in _SYNTAX), ast.AST)
+    parts = {
+        name: [_copied(item) if isinstance(item, ast.AST) else item for item in value]
+        if isinstance(value, list)
+        else _copied(value)
+        if isinstance(value, ast.AST)
+        else value
+        for name, value in _parts(node).items()
+    }
     name = type(node).__name__
-    if name in OPERATORS and not isinstance(node, ast.expr):  # a node of qastle's library
-        parts = [_copied(getattr(node, field)) for field in _fields(node)]
-        return ast.Call(ast.Name(name, ast.Load()), parts, [])
-    kind = next((base for base in type(node).__mro__ if base.__module__ in {"ast", "_ast"}), None)
-    if kind is None or not hasattr(node, "_fields"):
+    if kind is ast.AST and name in OPERATORS:  # a node of qastle's library
+        return ast.Call(ast.Name(name, ast.Load()), list(parts.values()), [])
+    if kind is ast.AST:
         raise _no_constant(node)
-    copy: dict[str, object] = {}
-    for field in _fields(node):
-        value = getattr(node, field, None)
-        if isinstance(value, list):
-            value = [_copied(item) if isinstance(item, ast.AST) else item for item in value]
-        copy[field] = _copied(value) if isinstance(value, ast.AST) else value
-    return kind(**copy)
+    return kind(**parts)
 
 
 def _constant(value: object) -> ast.expr:
@@ -139,6 +141,6 @@ def _scalar(value: object) -> bool | int | float | str:
 
 def _no_constant(value: object) -> SelectionTypeError:
     return SelectionTypeError(
-        f"the query holds a value of type {type(value).__name__}, which is no constant of the language",
+        f"the query holds a {type(value).__name__}, which is no constant of the language",
         hint="capture numbers, texts, and lists of them",
     )

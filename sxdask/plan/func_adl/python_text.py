@@ -82,12 +82,13 @@ _REFUSED: Final[dict[str, tuple[str, str | None]]] = {
 }
 
 
-def parse_python(text: str, limits: Limits) -> Tree:
+def parse_python(text: str, limits: Limits, tree: str | None = None) -> Tree:
     """Return the query written in `text` as Python.
 
     The methods of func_adl (``EventDataset().Where(...).Select(...)``), its
     functions (``Select(EventDataset(), ...)``), or one lambda of an event,
-    which is a Select over all events.
+    which is a Select over all events. `tree` names the tree to read in place
+    of the one in the query.
 
     Raises
     ------
@@ -101,28 +102,34 @@ def parse_python(text: str, limits: Limits) -> Tree:
     require_size(text, limits)
     require_text(text)
     source = SourceText(text)
-    return whole(_Reader(source, source, limits).read(), source, limits)
+    return whole(_Reader(source, source, limits, tree=tree).read(), source, limits, tree)
 
 
 def read_lambda(piece: Piece, source: SourceText, limits: Limits, level: int = 0) -> Tree:
     """Return the tree of a function that the user gave as a text within `source`."""
     if not piece.text.strip():
         raise piece.syntax_error(0, "this text is empty, and should hold a lambda")
-    return _Reader(piece, source, limits, level).read()
+    return _Reader(piece, source, limits, level=level).read()
 
 
 class _Reader:
     """Map an allow-list of syntax nodes to the tree; refuse the rest."""
 
     def __init__(
-        self, text: SourceText, source: SourceText, limits: Limits, level: int = 0
+        self,
+        text: SourceText,
+        source: SourceText,
+        limits: Limits,
+        *,
+        level: int = 0,
+        tree: str | None = None,
     ) -> None:
         self._text = text  # what is read here: all of the source, or a text within it
         self._source = source
         self._limits = limits
         self._level = level
         self._lead = 0
-        self._build = Builder(source, self._text_lambda)
+        self._build = Builder(source, self._text_lambda, tree)
         self._pieces: dict[Span, Piece] = {}
         self._allowed: dict[type[ast.AST], Callable[..., Tree]] = {
             ast.Name: self._name,

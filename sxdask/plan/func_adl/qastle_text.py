@@ -49,8 +49,10 @@ class _Open:
     parts: list[Tree] = field(default_factory=list)
 
 
-def parse_qastle(text: str, limits: Limits) -> Tree:
+def parse_qastle(text: str, limits: Limits, tree: str | None = None) -> Tree:
     """Return the query written in `text` as qastle.
+
+    `tree` names the tree to read in place of the one in the query.
 
     Raises
     ------
@@ -64,16 +66,16 @@ def parse_qastle(text: str, limits: Limits) -> Tree:
     require_size(text, limits)
     require_text(text)
     source = SourceText(text)
-    return whole(_Reader(source, limits).read(), source, limits)
+    return whole(_Reader(source, limits, tree).read(), source, limits, tree)
 
 
 class _Reader:
     """Read tokens one by one; what is open stands on a stack of its own, not on Python's."""
 
-    def __init__(self, source: SourceText, limits: Limits) -> None:
+    def __init__(self, source: SourceText, limits: Limits, tree: str | None) -> None:
         self._source = source
         self._limits = limits
-        self._build = Builder(source, self._text_lambda)
+        self._build = Builder(source, self._text_lambda, tree)
         self._open: list[_Open] = []
         self._done: Tree | None = None
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from sxdask.core.errors import RecipeError, RequestError, close_names
 from sxdask.plan.func_adl.given_ast import text_of
 from sxdask.plan.func_adl.python_text import parse_python
 from sxdask.plan.func_adl.qastle_text import parse_qastle
-from sxdask.plan.func_adl.tree import Dataset, Tree
 from sxdask.plan.func_adl.whole import EXAMPLE
 from sxdask.plan.place import SourceText
 
 if TYPE_CHECKING:
+    from sxdask.plan.func_adl.tree import Tree
     from sxdask.plan.lexer import Limits
 
-_T = TypeVar("_T")
 _KEYS: Final = ("selection", "tree")
 _NODE: Final = re.compile(
     r"""\s*\(\s*(?!lambda\s+[A-Za-z_*:])(?:[A-Za-z]+|[-+*/%&^|~<>=!]+)[\s)]""", re.ASCII
@@ -43,10 +41,10 @@ def tree_of(selection: object, limits: Limits) -> tuple[Tree, SourceText]:
     SelectionSyntaxError, RequestTooLargeError
         If the text is not a query, with the place, or beyond a limit.
     """
-    query, tree_name = options_of(selection)
+    query, name = options_of(selection)
     text = _text(query, limits)
     parse = parse_qastle if is_qastle(text) else parse_python
-    return named(parse(text, limits), tree_name), SourceText(text)
+    return parse(text, limits, name), SourceText(text)
 
 
 def options_of(selection: object) -> tuple[object, str | None]:
@@ -71,23 +69,6 @@ def options_of(selection: object) -> tuple[object, str | None]:
     if tree is not None and (not isinstance(tree, str) or not tree):
         raise RecipeError(f"'tree' is {tree!r}"[:200], hint="give the name of one tree")
     return selection["selection"], tree
-
-
-def named(tree: Tree, name: str | None) -> Tree:
-    """Return `tree` with its datasets reading the tree `name`, if that is given."""
-    return tree if name is None else _renamed(tree, name)
-
-
-def _renamed(node: _T, name: str) -> _T:
-    if isinstance(node, Dataset):
-        return replace(node, tree=name)
-    if isinstance(node, tuple):
-        return tuple(_renamed(item, name) for item in node)  # type: ignore[return-value]
-    if not is_dataclass(node):
-        return node
-    return replace(
-        node, **{item.name: _renamed(getattr(node, item.name), name) for item in fields(node)}
-    )
 
 
 def is_qastle(text: str) -> bool:

@@ -44,8 +44,8 @@ def require_text(text: str) -> None:
         raise RequestError("requested codegen for an empty string", hint=EXAMPLE)
 
 
-def whole(tree: Tree, source: SourceText, limits: Limits) -> Tree:
-    """Return the query that `tree` is; a function alone is a Select over all events.
+def whole(tree: Tree, source: SourceText, limits: Limits, name: str | None = None) -> Tree:
+    """Return the query that `tree` is; a function alone is a Select over all events of `name`.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def whole(tree: Tree, source: SourceText, limits: Limits) -> Tree:
         If it has no dataset.
     """
     if isinstance(tree, Lambda) and len(tree.parameters) == 1:
-        tree = Operator("Select", Dataset((), None, tree.span), (tree,), tree.span)
+        tree = Operator("Select", Dataset((), name, tree.span), (tree,), tree.span)
     found = False
     todo: list[tuple[Tree | Range, int]] = [(tree, 1)]
     num_nodes = 0
