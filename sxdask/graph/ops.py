@@ -58,7 +58,8 @@ def _moment(x: Any, weight: Any = None, *, n: int, **options: Any) -> Any:
 
 
 def _float64(x: Any) -> Any:
-    return ak.values_astype(x, np.float64)
+    # a constant becomes a number that does not yield to the dtype of an array
+    return ak.values_astype(x, np.float64) if isinstance(x, ak.Array) else np.float64(x)
 
 
 _OWN: dict[str, Operation] = {"float64": _float64, "follow": follow, "moment": _moment}

@@ -265,6 +265,7 @@ follow(Muon_pt, mask(argmax(Muon_pt), nMuon > 0))
 float64(Muon_charge)
 float64(firsts(Muon_pt))
 float64(MET_pt)
+Muon_pt * float64(1)
 sqrt(2 * combinations(Muon_pt, 2)["0"] * combinations(Muon_pt, 2)["1"])
 Muon_pt[:, :1]
 Muon_pt[:, ::-1]
