@@ -11,6 +11,7 @@ Drawn once so that a reader sees all of it::
         UnknownLanguageError   SX105  user     no such request language, sink, format, ...
         RecipeError            SX106  user     a recipe or request file is malformed
         UnreadableBranchError  SX107  user     the branch exists and cannot become an array
+        UserFunctionError      SX108  user     a Python function of the request fails
       DatasetError             SX200  user     a dataset name leads to no usable files
         FileMissingError       SX201  user     no such file
         EmptyDatasetError      SX202  user     the pattern matches nothing
@@ -153,6 +154,12 @@ class UnreadableBranchError(RequestError):
     """The branch exists but its type cannot become an array."""
 
     code = "SX107"
+
+
+class UserFunctionError(RequestError):
+    """A Python function of the request raises, or returns what is no result."""
+
+    code = "SX108"
 
 
 class DatasetError(SxdaskError):

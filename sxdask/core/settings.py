@@ -27,7 +27,8 @@ class Settings:
     Sizes are in bytes. `partition_bytes` is the wanted compressed size of a
     partition's projected columns; `threads` the threads that decompress in one
     task (0: as many as the worker has cores, at most 4); `index_workers` the
-    processes that build missing indexes (0: one a core).
+    processes that build missing indexes (0: one a core). `allow_python` says
+    whether requests may be Python functions, which workers run as they are.
     """
 
     cache_dir: Path
@@ -38,6 +39,7 @@ class Settings:
     threads: int = 0
     index_workers: int = 0
     learn_zones: bool = True
+    allow_python: bool = True
 
 
 def load_settings(environ: dict[str, str] | None = None) -> Settings:

@@ -9,7 +9,7 @@ belong to the text that a user wrote.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sxdask.core.errors import RequestError
@@ -29,6 +29,7 @@ from sxdask.plan.expr import (
 from sxdask.plan.nodes import (
     Axis,
     Filter,
+    Function,
     Histogram,
     Node,
     Output,
@@ -115,6 +116,8 @@ def encode_output(output: Output) -> Json:
             special["total"] = function
         case tuple(histograms):
             special["histograms"] = [_encode_histogram(item) for item in histograms]
+    if output.function is not None:
+        special["function"] = asdict(output.function)
     return [*value, special] if special else value
 
 
@@ -208,7 +211,16 @@ def _decode_output(value: Json) -> Output:
         reduction = Total(special["total"])
     elif "histograms" in special:
         reduction = tuple(_decode_histogram(item) for item in special["histograms"])
-    return Output(name, _decode_node(root), allow_missing, shape, reduction)
+    function = _decode_function(special["function"]) if "function" in special else None
+    return Output(name, _decode_node(root), allow_missing, shape, reduction, function)
+
+
+def _decode_function(value: Json) -> Function:
+    if value["per"] not in {"file", "partition"}:
+        raise ValueError(f"not a function: {value!r}"[:200])
+    imports = tuple((_text(name), _text(module)) for name, module in value["imports"])
+    texts = {name: _text(value[name]) for name in ("name", "argument", "text", "pickled")}
+    return Function(**texts, per=value["per"], imports=imports)
 
 
 def _decode_histogram(value: Json) -> Histogram:

@@ -13,6 +13,7 @@ from sxdask.plan.expr import Column, Expr
 from sxdask.plan.nodes import (
     Axis,
     Filter,
+    Function,
     Histogram,
     Node,
     Output,
@@ -90,9 +91,10 @@ def show(item: Plan | Output | Node) -> str:
                 blocks.append("Copy " + ", ".join(copies))
             return "\n".join(blocks) if blocks else "(nothing)"
         case Output(name, root, allow_missing):
-            tree = "\n".join(_lines(root))
+            per_file = item.function is not None and item.function.per == "file"
+            tree = "" if per_file else "\n".join(_lines(root))
             above = _above(item)
-            tree = "\n".join([*above, _indent(tree)]) if above else tree
+            tree = "\n".join([*above, _indent(tree)]).rstrip() if above else tree
             notes = [f"as {name}"] if name else []
             notes += ["files without the tree are skipped"] if allow_missing else []
             return f"Output {', '.join(notes)}\n{_indent(tree)}" if notes else tree
@@ -114,7 +116,18 @@ def _above(output: Output) -> list[str]:
         lines.append("Value (no field name)")
     if output.shape.is_tuple:
         lines.append("Tuple (fields by position)")
+    if output.function is not None:
+        lines += _call(output.function)
     return lines
+
+
+def _call(function: Function) -> list[str]:
+    text = function.text.strip("\n").splitlines()
+    shown = text if len(text) <= _MOST_ROWS else [*text[:_MOST_ROWS], "..."]
+    each = f"for each {function.per}"
+    around = " with the values around it" if function.pickled else ""
+    head = f"Call {function.name}({function.argument}) {each}{around}"
+    return [head, *(f"  | {line}".rstrip() for line in shown)]
 
 
 def _histogram(histogram: Histogram) -> str:

@@ -92,6 +92,11 @@ class Limits(Protocol):
         """Deepest nesting of one expression."""
         ...
 
+    @property
+    def allow_python(self) -> bool:
+        """Whether a request may be a Python function."""
+        ...
+
 
 def require_size(text: str, limits: Limits) -> None:
     """Refuse text beyond the size limit.

@@ -123,10 +123,40 @@ Reduction: TypeAlias = tuple[Histogram, ...] | Total
 
 
 @dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the user, which workers call in place of giving the rows.
+
+    Attributes
+    ----------
+    name
+        What it is called in `text`.
+    argument
+        The name of its only argument, for people.
+    per
+        It is called with the path of each file, or with the events of each
+        partition of `Output.root`, whose outputs are the columns that it names.
+    text
+        Python that defines it; empty where only `pickled` has it.
+    imports
+        Names that `text` uses without defining them, and the modules they are.
+    pickled
+        Base64 of what cloudpickle makes of it, where the text does not say all.
+    """
+
+    name: str
+    argument: str
+    per: Literal["file", "partition"]
+    text: str
+    imports: tuple[tuple[str, str], ...] = ()
+    pickled: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """One resulting table; `name` is the output tree's name (empty: the only one).
 
-    With a `reduction` the result is not the table but what that makes of it.
+    With a `reduction` the result is not the table but what that makes of it,
+    with a `function` what that gives: one table, or several by name.
     """
 
     name: str
@@ -134,6 +164,7 @@ class Output:
     allow_missing_tree: bool = False
     shape: Shape = Shape()
     reduction: Reduction | None = None
+    function: Function | None = None
 
 
 @dataclass(frozen=True, slots=True)

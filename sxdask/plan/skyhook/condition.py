@@ -98,7 +98,9 @@ class Condition:
         found = self._comparison()
         if count and bare and isinstance(found, Compare) and sign.text == "!":
             raise self.source.syntax_error(
-                sign.start, "C++ and SQL read ! before a comparison differently", hint="write !(...)"
+                sign.start,
+                "C++ and SQL read ! before a comparison differently",
+                hint="write !(...)",
             )
         # a row passes or not: to negate twice is to do nothing
         return Unary("~", found, (sign.start, self._stop)) if count % 2 else found
