@@ -37,6 +37,11 @@ def text_of(root: ast.AST, limits: Limits) -> str:
         return ast.unparse(_copied(node))
     except RecursionError:
         raise too_deep(limits) from None
+    except (AttributeError, TypeError, ValueError, KeyError) as error:
+        raise RequestError(
+            f"the syntax tree is none that Python's parser gives: {error}"[:300],
+            hint="give ast.parse(text, mode='eval')",
+        ) from None
 
 
 def _expression(root: ast.AST) -> ast.AST:
@@ -72,16 +77,19 @@ def _require_bounds(root: ast.AST, limits: Limits) -> None:
 def _below(node: object) -> list[object]:
     """Return what hangs right below `node`; a list of nodes is no level of its own."""
     if isinstance(node, ast.Constant):
-        return [node.value] if isinstance(node.value, list | tuple | dict) else []
-    if isinstance(node, dict):
-        return [*node.keys(), *node.values()]
-    if isinstance(node, list | tuple):
-        return list(node)
+        return _items(node.value)
+    if not isinstance(node, ast.AST):
+        return _items(node)
     found: list[object] = []
-    if isinstance(node, ast.AST):
-        for value in _parts(node).values():
-            found += value if isinstance(value, list) else [value]
+    for value in _parts(node).values():
+        found += value if isinstance(value, list) else [value]
     return [item for item in found if isinstance(item, ast.AST)]
+
+
+def _items(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return [*value.keys(), *value.values()]
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 def _parts(node: ast.AST) -> dict[str, Any]:
@@ -93,21 +101,21 @@ def _copied(node: ast.AST) -> Any:
     """Return the syntax of `node` alone, without what func_adl hangs on its nodes."""
     if isinstance(node, ast.Constant):
         return _constant(node.value)
+    parts: dict[str, Any] = {}
+    for name, value in _parts(node).items():
+        if isinstance(value, ast.AST):
+            parts[name] = _copied(value)
+        elif isinstance(value, list):
+            parts[name] = [_copied(x) if isinstance(x, ast.AST) else x for x in value]
+        else:
+            parts[name] = value
     kind = next((base for base in type(node).__mro__ if base.__module__ in _SYNTAX), ast.AST)
-    parts = {
-        name: [_copied(item) if isinstance(item, ast.AST) else item for item in value]
-        if isinstance(value, list)
-        else _copied(value)
-        if isinstance(value, ast.AST)
-        else value
-        for name, value in _parts(node).items()
-    }
+    if kind is not ast.AST:
+        return kind(**parts)
     name = type(node).__name__
-    if kind is ast.AST and name in OPERATORS:  # a node of qastle's library
-        return ast.Call(ast.Name(name, ast.Load()), list(parts.values()), [])
-    if kind is ast.AST:
+    if name not in OPERATORS:
         raise _no_constant(node)
-    return kind(**parts)
+    return ast.Call(ast.Name(name, ast.Load()), list(parts.values()), [])  # of qastle's library
 
 
 def _constant(value: object) -> ast.expr:
@@ -120,23 +128,23 @@ def _constant(value: object) -> ast.expr:
         return ast.List([_constant(item) for item in value], ast.Load())
     if isinstance(value, str):
         return ast.Constant(str(value))
-    if not (value is None or isinstance(value, bool | int | float)):
-        value = _scalar(value)
-    if isinstance(value, float) and not math.isfinite(value):
+    if value is None or isinstance(value, bool):
+        return ast.Constant(value)
+    for kind in (int, float):  # numpy.float64 is a float, and is written otherwise
+        if isinstance(value, kind):
+            return _number(kind(value))
+    raise _no_constant(value)
+
+
+def _number(value: float) -> ast.expr:
+    if isinstance(value, int) and abs(value) >= 2**64:
+        raise SelectionTypeError("the query holds a whole number of more than 64 bits")
+    number: ast.expr = ast.Constant(abs(value))
+    if not math.isfinite(value):
         name = "nan" if math.isnan(value) else "inf"
         number = ast.Attribute(ast.Name("np", ast.Load()), name, ast.Load())
-        return ast.UnaryOp(ast.USub(), number) if value < 0 else number
-    return ast.Constant(value)
-
-
-def _scalar(value: object) -> bool | int | float | str:
-    """Return the Python value of a NumPy scalar, which is not imported here."""
-    item = getattr(value, "item", None)
-    if type(value).__module__ == "numpy" and callable(item) and not getattr(value, "shape", True):
-        found = item()
-        if isinstance(found, bool | int | float | str):
-            return found
-    raise _no_constant(value)
+    # as a constant, -2 ** 2 would lose its meaning
+    return ast.UnaryOp(ast.USub(), number) if str(value).startswith("-") else number
 
 
 def _no_constant(value: object) -> SelectionTypeError:
