@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
 
     from sxdask.graph.chain import ChainReader
+    from sxdask.graph.function import FunctionReader
     from sxdask.graph.lower import Lowered
     from sxdask.graph.reader import PlanReader
     from sxdask.rootio.model import Piece
@@ -69,7 +70,7 @@ def reduced(table: Lowered) -> Delayed:
 class _Folded:
     """Read a packed piece and fold its rows."""
 
-    reader: PlanReader | ChainReader
+    reader: PlanReader | ChainReader | FunctionReader
     fold: Fold
 
     def __call__(self, piece: bytes) -> Any:

@@ -37,6 +37,7 @@ from sxdask.rootio.model import ColumnLayout, Conjunct, Piece, ReadOptions
 if TYPE_CHECKING:
     from sxdask.core.types import Schema
     from sxdask.graph.chain import ChainReader
+    from sxdask.graph.function import FunctionReader
     from sxdask.plan.nodes import Shape
     from sxdask.rootio.index import FileIndex
 
@@ -57,7 +58,7 @@ class Lowered:
     """
 
     output: Output
-    reader: PlanReader | ChainReader
+    reader: PlanReader | ChainReader | FunctionReader
     pieces: tuple[Piece, ...]
     pruned: tuple[Piece, ...]
     empty_piece: Piece

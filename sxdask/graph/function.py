@@ -1,0 +1,189 @@
+"""The task of a Python function: one call for a file, or for the events of a partition."""
+
+from __future__ import annotations
+
+import pickle
+import zlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from sxdask.core.errors import RequestError, SxdaskError
+from sxdask.core.events import ReadReport
+from sxdask.graph.events import LazyEvents
+from sxdask.graph.lower import Lowered, lower
+from sxdask.graph.usercode import call
+from sxdask.plan.fingerprint import fingerprint
+from sxdask.plan.nodes import Project
+from sxdask.rootio.layout import layout_from_json
+from sxdask.rootio.model import FileStamp, Piece
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import awkward as ak
+
+    from sxdask.graph.reader import PlanReader
+    from sxdask.plan.nodes import Function, Output
+    from sxdask.rootio.index import FileIndex
+    from sxdask.rootio.layout import TreeLayout
+    from sxdask.rootio.model import ColumnZones, Conjunct, ReadOptions
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRead:
+    """What a function gave for one piece, what reading cost and what it taught."""
+
+    array: Any  # `usercode.Results`: rows, or rows by name
+    report: ReadReport = field(default_factory=ReadReport)
+    learned: Mapping[str, ColumnZones] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FunctionReader:
+    """Call `function` for a piece.
+
+    `events` reads the columns that the function names; None where it is called
+    with the path of a file. `layouts` has for each kind of file (`Piece.layout`
+    says which) the digest and the packed JSON of its `TreeLayout`.
+    """
+
+    function: Function
+    token: str
+    events: PlanReader | None = None
+    layouts: tuple[tuple[str, bytes], ...] = ()
+
+    def read(self, piece: Piece) -> FunctionRead:
+        """Call the function for `piece`.
+
+        Raises
+        ------
+        SxdaskError
+            With file, tree and entry range in its context.
+        """
+        context: dict[str, Any] = {"file": piece.url}
+        if self.events is not None:
+            span = {"entry_start": piece.entry_start, "entry_stop": piece.entry_stop}
+            context |= {"tree": piece.tree, **span}
+        try:
+            if self.events is None:
+                return FunctionRead(call(self.function, piece.url))
+            return self._of_events(piece, self.events)
+        except SxdaskError as error:
+            raise error.add(**context) from error.__cause__
+
+    def _of_events(self, piece: Piece, reader: PlanReader) -> FunctionRead:
+        digest, packed = self.layouts[piece.layout]
+        layout = layout_from_json(digest, lambda: zlib.decompress(packed).decode())
+        events = LazyEvents(piece, layout, reader.program.columns, reader.conjuncts, reader.options)
+        try:
+            results = call(self.function, events.array())
+        except SxdaskError as error:
+            if events.failure is None:
+                raise
+            raise events.failure from error
+        events.finish()
+        return FunctionRead(results, events.report, events.learned)
+
+    def __call__(self, piece: Piece | bytes) -> Any:
+        """Call the function for `piece`, pickled or not."""
+        if isinstance(piece, bytes):
+            piece = cast("Piece", pickle.loads(piece))  # noqa: S301  from our own graph
+        return self.read(piece).array
+
+    def mock_empty(self, backend: str = "cpu") -> ak.Array:
+        """Refuse: what a function gives is known when it has run, and not before."""
+        raise RequestError(
+            f"what {self.function.name} gives is not known before it has run ({backend})",
+            hint="take the result with compute(), stream() or deliver()",
+        )
+
+    def mock(self) -> ak.Array:
+        """Refuse as `mock_empty` does."""
+        return self.mock_empty("typetracer")
+
+    @property
+    def conjuncts(self) -> tuple[Conjunct, ...]:
+        """Conditions on the events that the function gets."""
+        return self.events.conjuncts if self.events is not None else ()
+
+    @property
+    def output_columns(self) -> frozenset[str]:
+        """Branches that the function names."""
+        return self.events.output_columns if self.events is not None else frozenset()
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return ("sxdask-function", self.token)
+
+
+def lower_files(output: Output, stamps: Sequence[tuple[str, FileStamp]]) -> Lowered:
+    """Lower a function of a path: one piece a file, nothing known of what is in it.
+
+    Parameters
+    ----------
+    output
+        Of a plan; it has a function.
+    stamps
+        Each file with its identity, which goes into the content key.
+    """
+    import numpy as np
+
+    assert output.function is not None  # noqa: S101  narrows for the type checker
+    edge = np.zeros(1, np.int64)
+    pieces = tuple(
+        Piece(number, url, "", "ttree", stamp, 0, 0, edge, {})
+        for number, (url, stamp) in enumerate(stamps)
+    )
+    return Lowered(
+        output=output,
+        reader=FunctionReader(output.function, fingerprint(output)),
+        pieces=pieces,
+        pruned=(),
+        empty_piece=pieces[0],
+        num_files=len(pieces),
+        num_entries=0,
+        bytes_to_read=0,
+        bytes_in_files=0,
+        column_bytes={},
+    )
+
+
+def lower_events(
+    output: Output, indexes: Sequence[FileIndex], *, partition_bytes: int, options: ReadOptions
+) -> Lowered:
+    """Lower a function of events; arguments as for `lower`.
+
+    Columns that the function names and that some file lacks are left to the
+    function: it may ask for ``events.fields`` first.
+    """
+    assert output.function is not None  # noqa: S101  narrows for the type checker
+    root = cast("Project", output.root)
+    everywhere = [
+        (name, expr)
+        for name, expr in root.outputs
+        if all(name in index.layout.columns for index in indexes)
+    ]
+    plain = replace(output, function=None, root=Project(root.source, tuple(everywhere)))
+    table = lower(plain, indexes, partition_bytes=partition_bytes, options=options)
+    numbers: dict[str, int] = {}
+    for index in indexes:
+        numbers.setdefault(index.layout.digest, len(numbers))
+    kinds = {index.layout.digest: index.layout for index in indexes}
+    number_of = {index.url: numbers[index.layout.digest] for index in indexes}
+    reader = FunctionReader(
+        function=output.function,
+        token=fingerprint(output),
+        events=cast("PlanReader", table.reader),
+        layouts=tuple(_packed(kinds[digest]) for digest in numbers),
+    )
+    # A function is called at least once: what it gives is known from nothing else.
+    pieces = table.pieces or (table.empty_piece,)
+    return replace(
+        table,
+        output=output,
+        reader=reader,
+        pieces=tuple(replace(piece, layout=number_of[piece.url]) for piece in pieces),
+    )
+
+
+def _packed(layout: TreeLayout) -> tuple[str, bytes]:
+    return layout.digest, zlib.compress(layout.to_json().encode())
