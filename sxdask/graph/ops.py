@@ -16,6 +16,7 @@ import awkward as ak
 import numpy as np
 
 from sxdask.core.errors import RequestError
+from sxdask.graph.combine import argcombinations
 from sxdask.graph.follow import follow
 from sxdask.plan.functions import FUNCTIONS
 
@@ -62,7 +63,17 @@ def _float64(x: Any) -> Any:
     return ak.values_astype(x, np.float64) if isinstance(x, ak.Array) else np.float64(x)
 
 
-_OWN: dict[str, Operation] = {"float64": _float64, "follow": follow, "moment": _moment}
+def _int64(x: Any) -> Any:
+    return ak.values_astype(x, np.int64) if isinstance(x, ak.Array) else np.int64(x)
+
+
+_OWN: dict[str, Operation] = {
+    "argcombinations": argcombinations,
+    "float64": _float64,
+    "int64": _int64,
+    "follow": follow,
+    "moment": _moment,
+}
 
 
 @cache
@@ -92,3 +103,8 @@ def operation(name: str) -> Operation:
     module = np if function.kind == "elementwise" and name not in _AWKWARD_ELEMENTWISE else ak
     found: Operation = getattr(module, name)
     return found
+
+
+def is_elementwise(function: Operation) -> bool:
+    """Say whether `function` works number by number, on NumPy arrays as on awkward's."""
+    return isinstance(function, np.ufunc) or function in _OPERATORS.values()

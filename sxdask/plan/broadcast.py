@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from sxdask.core.types import FixedList, ListOf, Option, Type, Unknown, list_depth
+from sxdask.core.types import (
+    FixedList,
+    ListOf,
+    Option,
+    Record,
+    String,
+    Type,
+    Unknown,
+    list_depth,
+)
 from sxdask.plan.promotion import TypeOrWeak, Weak, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+
+Options: TypeAlias = "Mapping[str, object]"
+"""The constant arguments of a call, by name."""
 
 
 class MismatchError(Exception):
@@ -125,3 +138,38 @@ def item_of(kind: Type) -> Type:
     if isinstance(kind, ListOf | FixedList):
         return kind.item
     return Unknown()
+
+
+def within_event(name: str, kind: Type, options: Options, *, least: int = 1) -> int | None:
+    """Return the list dimension that ``axis`` means; None if the type is not known enough.
+
+    Raises
+    ------
+    MismatchError
+        If the axis would mix events or is deeper than the lists go.
+    """
+    axis = options.get("axis")
+    if not isinstance(axis, int):
+        raise MismatchError(
+            f"{name} over all axes would mix events", f"reduce within the event: axis={least}"
+        )
+    if isinstance(leaf_of(kind), Unknown | Record | String) and axis < 0:
+        return None
+    place = positive_axis(kind, axis)
+    if isinstance(leaf_of(kind), Unknown) and place > list_depth(kind):
+        return None
+    if list_depth(kind) == 0:
+        raise MismatchError(f"{name} needs a list, and this is one value per event")
+    if place < least:
+        raise MismatchError(
+            f"{name} with axis={axis} would mix events",
+            f"work within the event: axis={least}",
+        )
+    if place > list_depth(kind):
+        dimensions = list_depth(kind)
+        plural = "s" if dimensions != 1 else ""
+        raise MismatchError(
+            f"axis={axis} is too deep for {dimensions} list dimension{plural}",
+            f"use axis={dimensions}" if dimensions >= least else "there is nothing to flatten",
+        )
+    return place

@@ -129,6 +129,7 @@ def _unknown(_: tuple[Number, ...]) -> TypeOrWeak:
 _LEAF_RULES: Final[dict[str, Callable[[tuple[Number, ...]], TypeOrWeak]]] = {
     "float": lambda numbers: float_of(_promote_all(numbers)),
     "float64": lambda _: Primitive("float64"),
+    "int64": lambda _: Primitive("int64"),
     # uproot's formulas are arithmetic with Python floats: integers become float64
     "float_weak": lambda numbers: settle_number(promote(numbers[0], Weak("float"))),
     "factorial": _factorial,

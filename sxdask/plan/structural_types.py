@@ -1,10 +1,8 @@
-"""Result types of functions that change list structure: reductions, num, flatten, cartesian."""
+"""Result types of functions that change list structure: reductions, num, flatten, sort."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from math import comb
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sxdask.core.types import (
     FixedList,
@@ -19,19 +17,23 @@ from sxdask.core.types import (
 )
 from sxdask.plan.broadcast import (
     MismatchError,
+    Options,
     at_dimension,
-    broadcast,
     item_of,
     leaf_of,
     listed,
     map_leaves,
     optional,
     positive_axis,
+    within_event,
 )
 from sxdask.plan.functions import FUNCTIONS
-from sxdask.plan.promotion import float_of, is_bool, is_integer, is_known, merge, settle
+from sxdask.plan.promotion import float_of, is_bool, is_integer, is_known, merge
+from sxdask.plan.record_types import broadcast_type, cartesian_type, combinations_type, zip_type
 
-Options: TypeAlias = Mapping[str, object]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
 StructuralRule: TypeAlias = "Callable[[str, Sequence[Type], Options], Type]"
 
 _INT: Final = Primitive("int64")
@@ -44,41 +46,6 @@ _FIXED_RESULT: Final = {
         ("mean", "nanmean", "var", "nanvar", "std", "nanstd", "moment"), Primitive("float64")
     ),
 }
-
-
-def within_event(name: str, kind: Type, options: Options, *, least: int = 1) -> int | None:
-    """Return the list dimension that ``axis`` means; None if the type is not known enough.
-
-    Raises
-    ------
-    MismatchError
-        If the axis would mix events or is deeper than the lists go.
-    """
-    axis = options.get("axis")
-    if not isinstance(axis, int):
-        raise MismatchError(
-            f"{name} over all axes would mix events", f"reduce within the event: axis={least}"
-        )
-    if isinstance(leaf_of(kind), Unknown | Record | String) and axis < 0:
-        return None
-    place = positive_axis(kind, axis)
-    if isinstance(leaf_of(kind), Unknown) and place > list_depth(kind):
-        return None
-    if list_depth(kind) == 0:
-        raise MismatchError(f"{name} needs a list, and this is one value per event")
-    if place < least:
-        raise MismatchError(
-            f"{name} with axis={axis} would mix events",
-            f"work within the event: axis={least}",
-        )
-    if place > list_depth(kind):
-        dimensions = list_depth(kind)
-        plural = "s" if dimensions != 1 else ""
-        raise MismatchError(
-            f"axis={axis} is too deep for {dimensions} list dimension{plural}",
-            f"use axis={dimensions}" if dimensions >= least else "there is nothing to flatten",
-        )
-    return place
 
 
 def reduced(name: str, args: Sequence[Type], options: Options) -> Type:
@@ -132,13 +99,26 @@ def _concatenate(name: str, args: Sequence[Type], options: Options) -> Type:
     if not kinds or any(isinstance(kind, Unknown) for kind in kinds):
         return Unknown()
     places = {within_event(name, kind, options) for kind in kinds}
-    if places != {1} or any(isinstance(kind, Option) for kind in kinds):
+    place = places.pop()
+    if places or place is None:
         return Unknown()
-    items = item_of(kinds[0])
-    for kind in kinds[1:]:
-        items = merge(items, item_of(kind))
-    sizes = [kind.size for kind in kinds if isinstance(kind, FixedList)]
-    return listed(items, sum(sizes) if len(sizes) == len(kinds) else None)
+    return _joined(kinds, place)
+
+
+def _joined(kinds: Sequence[Type], place: int) -> Type:
+    """Return lists of `kinds` joined at dimension `place`, counted from here."""
+    lists = [kind for kind in kinds if isinstance(kind, ListOf | FixedList)]
+    if len(lists) != len(kinds):
+        return Unknown()
+    sizes = [kind.size for kind in lists if isinstance(kind, FixedList)]
+    regular = len(sizes) == len(lists)
+    if place > 1:
+        inner = _joined([kind.item for kind in lists], place - 1)
+        return listed(inner, sizes[0] if regular and len(set(sizes)) == 1 else None)
+    items = lists[0].item
+    for kind in lists[1:]:
+        items = merge(items, kind.item)
+    return listed(items, sum(sizes) if regular else None)
 
 
 def _num(name: str, args: Sequence[Type], options: Options) -> Type:
@@ -179,6 +159,13 @@ def _placed(index: Type, item: Type) -> Type:
             return optional(_placed(below, item))
         case _:
             return item
+
+
+def _from_regular(name: str, args: Sequence[Type], options: Options) -> Type:
+    place = within_event(name, args[0], options)
+    if place is None:
+        return Unknown()
+    return at_dimension(args[0], place, lambda level: listed(item_of(level)))
 
 
 def _flatten(name: str, args: Sequence[Type], options: Options) -> Type:
@@ -320,53 +307,6 @@ def _singletons(_: str, args: Sequence[Type], options: Options) -> Type:
     return listed(args[0].item if isinstance(args[0], Option) else args[0])
 
 
-def _broadcast_arrays(_: str, args: Sequence[Type], __: Options) -> Type:
-    def one(position: int) -> Type:
-        return settle(broadcast(args, lambda kinds: kinds[position]))
-
-    fields = tuple((str(position), one(position)) for position in range(len(args)))
-    return Record(fields, is_tuple=True)
-
-
-def _cartesian(name: str, args: Sequence[Type], options: Options) -> Type:
-    (pack,) = args
-    if not isinstance(pack, Record):
-        return Unknown()
-    for _, kind in pack.fields:
-        place = within_event(name, kind, options)
-        if place != 1 or isinstance(kind, Option):
-            return Unknown()
-    items = tuple(
-        (field, _INT if name == "argcartesian" else item_of(kind)) for field, kind in pack.fields
-    )
-    result: Type = ListOf(Record(items, is_tuple=pack.is_tuple))
-    for _ in range(len(items) - 1 if options.get("nested") else 0):
-        result = ListOf(result)
-    return result
-
-
-def _combinations(name: str, args: Sequence[Type], options: Options) -> Type:
-    place = within_event(name, args[0], options)
-    count, fields = options.get("n"), options.get("fields")
-    if not isinstance(count, int) or count < 1:
-        raise MismatchError(f"{name} needs n of at least 1")
-    if isinstance(fields, tuple) and len(fields) != count:
-        raise MismatchError(f"{name} of {count} needs {count} fields, not {len(fields)}")
-    if place is None:
-        return Unknown()
-    names = fields if isinstance(fields, tuple) else tuple(map(str, range(count)))
-
-    def change(level: Type) -> Type:
-        item = _INT if name == "argcombinations" else item_of(level)
-        record = Record(tuple((key, item) for key in names), is_tuple=fields is None)
-        if not isinstance(level, FixedList):
-            return ListOf(record)
-        extra = count - 1 if options.get("replacement") else 0
-        return FixedList(record, comb(level.size + extra, count))
-
-    return at_dimension(args[0], place, change)
-
-
 def _unknown(_: str, __: Sequence[Type], ___: Options) -> Type:
     return Unknown()
 
@@ -376,6 +316,7 @@ STRUCTURAL: Final[dict[str, StructuralRule]] = {
     "concatenate": _concatenate,
     "num": _num,
     "local_index": _local_index,
+    "from_regular": _from_regular,
     "follow": _follow,
     "flatten": _flatten,
     "sort": _sort,
@@ -386,8 +327,9 @@ STRUCTURAL: Final[dict[str, StructuralRule]] = {
     "fill_none": _fill_none,
     "firsts": _firsts,
     "singletons": _singletons,
-    "broadcast": _broadcast_arrays,
+    "broadcast": broadcast_type,
     "unknown": _unknown,
-    "cartesian": _cartesian,
-    "combinations": _combinations,
+    "cartesian": cartesian_type,
+    "zip": zip_type,
+    "combinations": combinations_type,
 }

@@ -1,0 +1,280 @@
+"""The query over all events: which rows, which columns, what is read.
+
+`Where` over events becomes a filter over branches, also after a `Select`;
+what comes after a `SelectMany` acts on the items within each event, and the
+lists are joined at the very end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+from sxdask.core.types import Unknown
+from sxdask.plan.expr import Expr
+from sxdask.plan.func_adl import arithmetic, fields, sequences
+from sxdask.plan.func_adl.algebra import Algebra
+from sxdask.plan.func_adl.results import RESULTS, names_of_columns, require_answerable
+from sxdask.plan.func_adl.tree import (
+    Attribute,
+    Dataset,
+    Item,
+    Lambda,
+    Name,
+    Operator,
+    Tree,
+)
+from sxdask.plan.func_adl.tree import Call as CallTree
+from sxdask.plan.func_adl.values import Array, Event, Loop, Picks, Struct, Value, leaves
+from sxdask.plan.nodes import Filter, Node, Output, Plan, Project, Scan, Shape, Total
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sxdask.plan.func_adl.evaluate import Evaluator, Scope
+    from sxdask.plan.nodes import SchemaSource
+    from sxdask.plan.place import SourceText
+
+_PER_EVENT: Final = "inside Select or Where it acts on the lists of each event"
+_ROWS: Final = "the rows"  # no variable of a lambda can be called so
+_TOTALS: Final = {"Count": "count", "Sum": "sum", "Min": "min", "Max": "max"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows at one point of a query.
+
+    `value` is one row, or with `joined` the list of an event's rows. `total`
+    is set once all rows have become one value.
+    """
+
+    root: Node
+    value: Value
+    joined: bool = False
+    total: Total | None = None
+
+
+def chain_of(tree: Tree) -> tuple[Dataset | None, list[Tree]]:
+    """Return the dataset that a query begins with and what is done to it, in order."""
+    steps: list[Tree] = []
+    node: Tree | None = tree
+    while node is not None and not isinstance(node, Dataset):
+        steps.append(node)
+        match node:
+            case Operator(source=source):
+                node = source
+            case CallTree(function=Name(id=name), arguments=(source, *_)) if name in RESULTS:
+                node = source
+            case Attribute(value=source) | Item(value=source):
+                node = source
+            case _:
+                return None, steps
+    return node, steps[::-1]
+
+
+class Query:
+    """Follow a query from the dataset to its result."""
+
+    def __init__(self, tree: Tree, source: SchemaSource, text: SourceText) -> None:
+        dataset, self.steps = chain_of(tree)
+        if dataset is None:
+            start = self.steps[-1]
+            place = 0 if start.span is None else start.span[0]
+            raise text.syntax_error(
+                place,
+                "a query begins with the dataset",
+                hint="such as EventDataset('file.root', 'Events').Select(lambda e: e.MET_pt)",
+            )
+        name = dataset.tree or source.default_tree
+        if name is None:
+            trees = ", ".join(map(repr, source.trees[:20]))
+            place = 0 if dataset.span is None else dataset.span[0]
+            raise text.syntax_error(
+                place,
+                "the data have several trees and the query names none",
+                hint=f"EventDataset('file.root', tree) with one of {trees}",
+            )
+        self.tree_name = name
+        self.algebra = Algebra(source.schema(name), replace(text, tree=name))
+
+
+def plan_rows(
+    tree: Tree,
+    source: SchemaSource,
+    text: SourceText,
+    make_evaluator: Callable[[Algebra], Evaluator],
+) -> Plan:
+    """Return the plan of the query `tree`."""
+    query = Query(tree, source, text)
+    evaluator = make_evaluator(query.algebra)
+    loop = Loop(0)
+    rows = Rows(Scan(query.tree_name), Event(loop))
+    scope = evaluator.scope()
+    named = False
+    for step in query.steps:
+        if named:
+            evaluator.refuse(step, "nothing can follow what names the columns of the result")
+        match step:
+            case CallTree(function=Name(id="MetaData")):
+                require_answerable(evaluator, step)
+            case CallTree():
+                rows, named = _with_names(evaluator, step, rows), True
+            case _ if rows.total is not None:
+                evaluator.refuse(step, "all events have become one value already")
+            case Operator():
+                rows = _operator(evaluator, step, rows, scope)
+            case _:
+                rows = replace(rows, value=_follow(evaluator, step, rows.value, scope))
+    return Plan((_output(evaluator, rows),))
+
+
+def _follow(evaluator: Evaluator, step: Tree, value: Value, scope: Scope) -> Value:
+    """Return the value of `step` with `value` for what it is done to."""
+    variable = Name(_ROWS, step.span)
+    slot = "source" if isinstance(step, Operator) else "value"
+    tree: Tree = replace(step, **{slot: variable})  # type: ignore[arg-type]
+    return evaluator.value(tree, scope.also(**{_ROWS: value}))
+
+
+def _operator(evaluator: Evaluator, step: Operator, rows: Rows, scope: Scope) -> Rows:
+    if rows.joined:
+        return _over_items(evaluator, step, rows, scope)
+    name = step.name
+    match name:
+        case "Select" | "SelectMany" | "Where" | "Any" | "All":
+            function = step.arguments[0]
+            assert isinstance(function, Lambda)  # noqa: S101  the parsers have seen to it
+            body = evaluator.value(
+                function.body, scope.also(**{function.parameters[0]: rows.value})
+            )
+            return _with_body(evaluator, step, rows, body, function)
+        case "Count":
+            one = evaluator.algebra.constant(1, step.span)
+            return replace(rows, value=one, total=Total("count"))
+        case "Sum" | "Min" | "Max":
+            return _total(evaluator, step, rows)
+        case _:
+            evaluator.refuse(step, f"{name} over all events is not possible", _PER_EVENT)
+
+
+def _with_body(
+    evaluator: Evaluator, step: Operator, rows: Rows, body: Value, function: Lambda
+) -> Rows:
+    match step.name:
+        case "Select":
+            return replace(rows, value=sequences.zipped(body))
+        case "Where":
+            return replace(rows, root=Filter(rows.root, _condition(evaluator, body, function)))
+        case "SelectMany":
+            many = sequences.require(
+                evaluator, sequences.zipped(body), function.body, "the lambda of SelectMany"
+            )
+            return replace(rows, value=many, joined=True)
+        case _:
+            test = evaluator.as_array(body, function.body, "a condition")
+            if test.lists > 0:
+                evaluator.refuse(function.body, "the condition has a list for each event")
+            kind: Literal["any", "all"] = "any" if step.name == "Any" else "all"
+            return replace(rows, value=test, total=Total(kind))
+
+
+def _condition(evaluator: Evaluator, body: Value, function: Lambda) -> Expr:
+    test = evaluator.as_array(body, function.body, "a condition")
+    if test.lists > 0:
+        evaluator.refuse(
+            function.body,
+            f"the condition has a list for each event ({test.type}), and one boolean is needed",
+            "use .Any(lambda x: ...) or .Count() > 0",
+        )
+    if not arithmetic.is_boolean(test.type) and not isinstance(test.type, Unknown):
+        evaluator.refuse(
+            function.body, f"the condition is {test.type} and not boolean", "compare it: ... > 0"
+        )
+    return test.expr
+
+
+def _over_items(evaluator: Evaluator, step: Operator, rows: Rows, scope: Scope) -> Rows:
+    """Go on after a `SelectMany`: the rows are the items of each event's list."""
+    name = step.name
+    if name in {"Select", "Where", "SelectMany"}:
+        return replace(rows, value=_follow(evaluator, step, rows.value, scope))
+    if name in {"Any", "All"}:
+        test = _follow(evaluator, replace(step, name="Select"), rows.value, scope)
+        kind: Literal["any", "all"] = "any" if name == "Any" else "all"
+        return replace(rows, value=test, total=Total(kind))
+    if name in _TOTALS:
+        return _total(evaluator, step, rows)
+    evaluator.refuse(step, f"{name} over all events is not possible", _PER_EVENT)
+
+
+def _total(evaluator: Evaluator, step: Operator, rows: Rows) -> Rows:
+    if step.name == "Count":
+        return replace(rows, value=next(leaves(rows.value)), total=Total("count"))
+    value = evaluator.as_array(rows.value, step, f"{step.name} over all events")
+    if value.lists > (1 if rows.joined else 0):
+        evaluator.refuse(
+            step,
+            f"{step.name} over all events needs one number a row, and these are lists",
+            "reduce the lists first, or use SelectMany",
+        )
+    kind = step.name.lower()
+    return replace(rows, value=value, total=Total(kind))  # type: ignore[arg-type]
+
+
+# -- the result ----------------------------------------------------------------------------
+
+
+def _output(evaluator: Evaluator, rows: Rows) -> Output:
+    value = rows.value
+    if isinstance(value, Event):
+        if not value.prefix:
+            return Output("", rows.root)
+        value = fields.all_branches(evaluator, value)
+    shape = Shape(items=rows.joined)
+    if isinstance(value, Struct) and value.lists == int(rows.joined):
+        pairs = zip(value.names, value.values, strict=True)
+        outputs = tuple((name, expression(evaluator, item)) for name, item in pairs)
+        shape = replace(shape, is_tuple=value.is_tuple)
+    else:
+        outputs = (("", expression(evaluator, value)),)
+        shape = replace(shape, bare=True)
+    return Output("", Project(rows.root, outputs), shape=shape, reduction=rows.total)
+
+
+def _with_names(evaluator: Evaluator, step: CallTree, rows: Rows) -> Rows:
+    names = names_of_columns(evaluator, step)
+    value = rows.value
+    if not names:
+        return rows
+    if isinstance(value, Event):
+        value = fields.all_branches(evaluator, value)
+    columns: tuple[Value, ...] = (value,)
+    if isinstance(value, Struct) and value.lists == int(rows.joined):
+        columns = value.values
+    if len(columns) != len(names):
+        evaluator.refuse(
+            step, f"there are {len(names)} names of columns, and the result has {len(columns)}"
+        )
+    return replace(rows, value=Struct(names, columns, lists=int(rows.joined)))
+
+
+def expression(evaluator: Evaluator, value: Value) -> Expr:
+    """Return the one expression that makes `value`, records put together."""
+    return assembled(evaluator, value).expr
+
+
+def assembled(evaluator: Evaluator, value: Value) -> Array:
+    """Return `value` as one array, records put together."""
+    match value:
+        case Array():
+            return value
+        case Picks():
+            return assembled(evaluator, sequences.listed(evaluator, value))
+        case Event():
+            return assembled(evaluator, fields.all_branches(evaluator, value))
+        case Struct(names=names, values=values, lists=lists):
+            return evaluator.algebra.zip(
+                None if value.is_tuple else names,
+                tuple(assembled(evaluator, item) for item in values),
+                lists,
+            )

@@ -1,0 +1,184 @@
+"""The meaning of a query tree: symbolic evaluation over the branches of one tree.
+
+No event is seen here. A lambda is applied once, to a value that stands for
+all turns of its loop, and what comes out is one awkward expression over a whole
+partition, however deep the lambdas nest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from sxdask.core.errors import close_names
+from sxdask.core.types import Record
+from sxdask.plan.func_adl import arithmetic, calls, fields, sequences
+from sxdask.plan.func_adl.dataset import plan_rows
+from sxdask.plan.func_adl.tree import (
+    Attribute,
+    Binary,
+    Call,
+    Choice,
+    Compare,
+    Dataset,
+    Item,
+    Lambda,
+    Logical,
+    Mapping,
+    Name,
+    Operator,
+    Range,
+    Sequence,
+    Tree,
+    Unary,
+)
+from sxdask.plan.func_adl.tree import Value as Literal
+from sxdask.plan.func_adl.values import Array, Event, Loop, Picks, Struct, Value
+from sxdask.plan.functions import MODULES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as MappingOf
+
+    from sxdask.plan.expr import Span
+    from sxdask.plan.func_adl.algebra import Algebra
+    from sxdask.plan.nodes import Plan, SchemaSource
+    from sxdask.plan.place import SourceText
+
+
+def plan_of(tree: Tree, source: SchemaSource, text: SourceText) -> Plan:
+    """Return the plan that the query `tree` means.
+
+    Parameters
+    ----------
+    tree
+        The whole query, from the dataset on.
+    source
+        Names and types of the data.
+    text
+        The user's text, which the spans of `tree` refer to.
+
+    Raises
+    ------
+    UnknownBranchError, SelectionTypeError, SelectionSyntaxError
+        With the place in the text and what was expected there.
+    RequestTooLargeError
+        If an expression grows beyond a limit.
+    """
+    return plan_rows(tree, source, text, Evaluator)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The variables of the lambdas around, and how many loops are open."""
+
+    variables: MappingOf[str, Value]
+    level: int
+
+    def also(self, **variables: Value) -> Scope:
+        """Return the scope with more variables, and no loop more."""
+        return Scope({**self.variables, **variables}, self.level)
+
+    def inside(self, **variables: Value) -> Scope:
+        """Return the scope of a lambda's body, one loop further in."""
+        return Scope({**self.variables, **variables}, self.level + 1)
+
+    def loop(self) -> Loop:
+        """Return a new loop within those that are open."""
+        return Loop(self.level)
+
+
+class Evaluator:
+    """Give every node of a query its value."""
+
+    def __init__(self, algebra: Algebra) -> None:
+        self.algebra = algebra
+
+    def scope(self) -> Scope:
+        """Return the scope of the whole query: the loop over events is open."""
+        return Scope({}, 1)
+
+    def value(self, tree: Tree, scope: Scope) -> Value:
+        """Return what `tree` stands for."""
+        match tree:
+            case Literal(value, span):
+                return self.algebra.constant(value, span)
+            case Name():
+                return self._name(tree, scope)
+            case Attribute():
+                return fields.attribute(self, tree, scope)
+            case Item():
+                return fields.item(self, tree, scope)
+            case Sequence(items):
+                names = tuple(map(str, range(len(items))))
+                values = tuple(self.value(item, scope) for item in items)
+                return Struct(names, values, is_tuple=True)
+            case Mapping(keys, values):
+                return Struct(keys, tuple(self.value(item, scope) for item in values))
+            case Operator():
+                return sequences.apply(self, tree, scope)
+            case Call():
+                return calls.call(self, tree, scope)
+            case Unary() | Binary() | Compare() | Logical() | Choice():
+                return arithmetic.apply(self, tree, scope)
+            case Lambda():
+                self.refuse(tree, "a lambda stands where a value is expected")
+            case Dataset():
+                self.refuse(
+                    tree,
+                    "the dataset stands where a value of one event is expected",
+                    "a query has one EventDataset, at its beginning",
+                )
+
+    def array(self, tree: Tree, scope: Scope, use: str) -> Array:
+        """Return the numbers, booleans or texts that `tree` stands for; `use` says what for."""
+        return self.as_array(self.value(tree, scope), tree, use)
+
+    def as_array(self, value: Value, place: Tree | Range, use: str) -> Array:
+        """Return `value` if it is an array of plain values.
+
+        Raises
+        ------
+        SelectionTypeError
+            If it is a record, a list of records or the event.
+        """
+        match value:
+            case Array(type=Record()) | Struct(lists=0):
+                self.refuse(place, f"{use} needs a plain value, and this is a record", _FIELD)
+            case Array():
+                return value
+            case Picks(lists=0):
+                return self.as_array(sequences.listed(self, value), place, use)
+            case Event():
+                self.refuse(
+                    place, f"{use} needs a plain value, and this is the event", "such as e.MET_pt"
+                )
+            case _:
+                self.refuse(place, f"{use} needs plain values, and these are records", _FIELD)
+
+    def _name(self, tree: Name, scope: Scope) -> Value:
+        if tree.id in scope.variables:
+            return scope.variables[tree.id]
+        if tree.id in MODULES:
+            self.refuse(tree, f"{tree.id} is a prefix of functions", f"such as {tree.id}.sqrt(...)")
+        if calls.is_function(tree.id):
+            self.refuse(tree, f"{tree.id} is a function", f"call it: {tree.id}(...)")
+        known = tuple(scope.variables)
+        names = ", ".join(map(repr, known))
+        self.refuse(
+            tree,
+            f"there is no variable {tree.id!r}",
+            close_names(tree.id, known) or f"the variables here are {names}; write e.name"
+            if known
+            else None,
+        )
+
+    def refuse(self, place: Tree | Range, problem: str, hint: str | None = None) -> NoReturn:
+        """Raise the error that points at `place`."""
+        self.algebra.refuse(place.span, problem, hint)
+
+    def refuse_at(self, span: Span | None, problem: str, hint: str | None = None) -> NoReturn:
+        """Raise the error that points at `span`."""
+        self.algebra.refuse(span, problem, hint)
+
+
+_FIELD = "take a field first, such as x.pt"
