@@ -102,7 +102,7 @@ class UnknownBranchError(RequestError):
     def among(cls, name: str, available: Iterable[str], *, tree: str, **context: Any) -> Self:
         """Build the error with the closest real branch names as the hint."""
         return cls(
-            f"tree {tree!r} has no branch {name!r}",
+            f"tree {tree!r} has no branch {quoted(name)}",
             hint=close_names(name, available),
             tree=tree,
             branch=name,
@@ -202,7 +202,8 @@ class UnknownTreeError(DatasetError):
             problem = f"file {file!r} has more than one tree" if trees else f"no tree in {file!r}"
             hint = f"{listed}; name one with tree=" if trees else "leave the file out"
             return cls(problem, hint=hint, file=file)
-        return cls(f"file {file!r} has no tree {tree!r}", hint=listed, file=file, tree=tree)
+        problem = f"file {file!r} has no tree {quoted(tree)}"
+        return cls(problem, hint=listed, file=file, tree=tree)
 
 
 class AccessDeniedError(DatasetError):
@@ -284,4 +285,11 @@ def pointer(text: str, column: int) -> str:
     if len(line) > 100:  # a window around the mistake, so that one line stays one line
         left = max(0, offset - 50)
         line, offset = line[left : left + 100], offset - left
+    # one line stays one line, and sets no colours on a terminal
+    line = "".join(sign if sign.isprintable() else " " for sign in line)
     return f"{line}\n{' ' * offset}^"
+
+
+def quoted(name: str) -> str:
+    """Return `name` between quotes for a message: its beginning, if it is very long."""
+    return repr(name) if len(name) <= 100 else f"{name[:100]!r}..."

@@ -139,7 +139,7 @@ class _Reader:
         if kind not in {"name", "sign"}:
             self._refuse(span, "a node begins with its kind", "such as (attr e 'pt')")
         if token not in KINDS:
-            hint = close_names(token, KINDS) or f"call a function by (call {token} ...)"
+            hint = close_names(token, KINDS) or f"call a function by (call {token[:40]} ...)"
             self._refuse(span, f"qastle has no node {token[:40]!r}", hint)
         self._open[-1].kind = token
 
