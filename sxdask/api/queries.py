@@ -170,7 +170,7 @@ class Query:
     def __repr__(self) -> str:
         from sxdask.plan.explain import show
 
-        return "\n".join(show(output.root) for output in self.plan.outputs)
+        return "\n".join(map(show, self.plan.outputs))
 
     def dask(self) -> Any:
         """Return the result as a lazy dask-awkward array, one task per partition.
@@ -228,14 +228,14 @@ class Query:
         cancels what has not begun.
         """
         run = self._run(client, scheduler, progress)
-        for table, piece, value in run.tables(ordered=ordered):
+        for name, piece, value in run.tables(ordered=ordered):
             yield Partition(
                 index=piece.index,
                 file=piece.url,
                 entry_start=piece.entry_start,
                 entry_stop=piece.entry_stop,
                 table=value,
-                output=table.output.name,
+                output=name,
             )
 
     def deliver(
@@ -331,6 +331,11 @@ class Query:
                 hint="add conditions and columns in the request itself",
             )
         (output,) = self.plan.outputs
+        if output.function is not None:
+            raise RequestError(
+                "the rows of this request are what a Python function gives",
+                hint="put conditions and columns into the function, or give it where=",
+            )
         if output.reduction is not None:
             raise RequestError(
                 "the request reduces all rows to one result already",

@@ -216,7 +216,11 @@ def _told_apart(sources: Sequence[Source]) -> list[Source]:
 
 
 def _work(sources: Sequence[Source]) -> list[_Job]:
-    """Return the jobs of all sources, numbered within their output."""
+    """Return the jobs of all sources, numbered within their output, file by file.
+
+    Several outputs of the same entries follow each other: what they share is
+    read, or computed, at the same time.
+    """
     found = []
     so_far: Counter[str] = Counter()
     for number, source in enumerate(sources):
@@ -225,7 +229,8 @@ def _work(sources: Sequence[Source]) -> list[_Job]:
             numbered = replace(piece, index=so_far[output])
             so_far[output] += 1
             found.append(_Job(str(number), source.labels.part(numbered), numbered))
-    return found
+    files = {url: place for place, url in enumerate(dict.fromkeys(job.piece.url for job in found))}
+    return sorted(found, key=lambda job: (files[job.piece.url], job.piece.entry_start))
 
 
 def _announcement(work: list[_Job]) -> RunStarted:

@@ -6,7 +6,8 @@ protocol alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sxdask.core.events import Event, PartitionDone, PartitionFailed, ReadReport
@@ -14,7 +15,7 @@ from sxdask.deliver.encode import schema_to_text, to_table
 from sxdask.deliver.part import Part, part_of, public_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     import awkward as ak
     import pyarrow as pa
@@ -113,6 +114,16 @@ class TableValue:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultsValue:
+    """What a function gave for a partition, as arrays or as Arrow tables."""
+
+    results: Any
+    rows: int
+    report: ReadReport
+    learned: Mapping[str, ColumnZones] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class StoreValue:
     """A partition that is in its sink; the table never left the worker."""
 
@@ -132,6 +143,31 @@ class ArrayTask:
         """Read `piece`."""
         read = self.reader.read(piece)
         return ArrayValue(read.array, len(read.array), read.report, read.learned)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsTask:
+    """Call a function for a piece and return what it gives: one array, or arrays by name.
+
+    With `labels` they are Arrow tables in place of arrays, by name in any case.
+    """
+
+    reader: Reader
+    labels: Labels | None = None
+
+    def __call__(self, piece: Piece) -> ResultsValue:
+        """Call the function for `piece`."""
+        read = self.reader.read(piece)
+        found: Any = read.array
+        arrays = dict(found) if isinstance(found, Mapping) else {"": found}
+        rows = sum(map(len, arrays.values()))
+        if self.labels is not None:
+            labels = {name: replace(self.labels, output=name) for name in arrays}
+            found = {
+                name: labels[name].table(array, labels[name].part(piece))
+                for name, array in arrays.items()
+            }
+        return ResultsValue(found, rows, read.report, read.learned)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sxdask.graph.chain import ChainReader
     from sxdask.graph.function import FunctionReader
     from sxdask.graph.lower import Lowered
+    from sxdask.graph.outputs import OutputReader
     from sxdask.graph.reader import PlanReader
     from sxdask.rootio.model import Piece
 
@@ -70,7 +71,7 @@ def reduced(table: Lowered) -> Delayed:
 class _Folded:
     """Read a packed piece and fold its rows."""
 
-    reader: PlanReader | ChainReader | FunctionReader
+    reader: PlanReader | ChainReader | FunctionReader | OutputReader
     fold: Fold
 
     def __call__(self, piece: bytes) -> Any:

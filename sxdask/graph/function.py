@@ -66,7 +66,7 @@ class FunctionReader:
             context |= {"tree": piece.tree, **span}
         try:
             if self.events is None:
-                return FunctionRead(call(self.function, piece.url))
+                return FunctionRead(call(self.function, piece.url, piece.url))
             return self._of_events(piece, self.events)
         except SxdaskError as error:
             raise error.add(**context) from error.__cause__
@@ -76,7 +76,7 @@ class FunctionReader:
         layout = layout_from_json(digest, lambda: zlib.decompress(packed).decode())
         events = LazyEvents(piece, layout, reader.program.columns, reader.conjuncts, reader.options)
         try:
-            results = call(self.function, events.array())
+            results = call(self.function, events.array(), piece.url)
         except SxdaskError as error:
             if events.failure is None:
                 raise

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sxdask.core.types import Schema
     from sxdask.graph.chain import ChainReader
     from sxdask.graph.function import FunctionReader
+    from sxdask.graph.outputs import OutputReader
     from sxdask.plan.nodes import Shape
     from sxdask.rootio.index import FileIndex
 
@@ -58,7 +59,7 @@ class Lowered:
     """
 
     output: Output
-    reader: PlanReader | ChainReader | FunctionReader
+    reader: PlanReader | ChainReader | FunctionReader | OutputReader
     pieces: tuple[Piece, ...]
     pruned: tuple[Piece, ...]
     empty_piece: Piece
@@ -77,7 +78,8 @@ class Lowered:
     @property
     def exact_rows(self) -> bool:
         """Whether the rows of each partition are known before reading."""
-        return not (self.reader.conjuncts or self.output.shape.items)
+        several = self.output.shape.items or self.output.function is not None
+        return not (self.reader.conjuncts or several)
 
 
 def lower(

@@ -10,6 +10,7 @@ import importlib
 import pickle
 from base64 import b64decode
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from traceback import extract_tb
 from types import CodeType, ModuleType
@@ -31,6 +32,7 @@ Results: TypeAlias = "ak.Array | dict[str, ak.Array]"
 _FILE: Final = "<python request>"
 _ANNOTATIONS: Final = 0x1000000  # CO_FUTURE_ANNOTATIONS: types in a signature are not looked up
 _RETURN: Final = "return an awkward array, or a dict of name to awkward array"
+_COMPUTE: Final = "call .compute() on it: the function is a task already"
 # An operating system error that another try cannot change is the function's own.
 _FINAL: Final = (
     FileExistsError,
@@ -41,8 +43,10 @@ _FINAL: Final = (
 )
 
 
-def call(function: Function, argument: object) -> Results:
+def call(function: Function, argument: object, file: str) -> Results:
     """Return what `function` gives for `argument`, packed and with nothing lazy in it.
+
+    `file` is the one that the argument is of, for errors.
 
     Raises
     ------
@@ -55,11 +59,12 @@ def call(function: Function, argument: object) -> Results:
     """
     made = load(function)
     try:
-        return _results(made(argument), function)
+        return _results(made(argument), function, file)
     except (SxdaskError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
-        raise failure(function, error, getattr(made, "__code__", None)) from error
+        code = getattr(made, "__code__", None)
+        raise failure(function, error, code, f" for {file!r}") from error
 
 
 @lru_cache(maxsize=64)
@@ -74,7 +79,7 @@ def load(function: Function) -> Callable[[Any], Any]:
     try:
         return _unpickled(function) if function.pickled else _executed(function)
     except (Exception, SystemExit) as error:
-        raise failure(function, error, None) from error
+        raise failure(function, error, None, "") from error
 
 
 def _unpickled(function: Function) -> Callable[[Any], Any]:
@@ -92,12 +97,15 @@ def _executed(function: Function) -> Callable[[Any], Any]:
     return made
 
 
-def failure(function: Function, error: BaseException, code: CodeType | None) -> SxdaskError:
+def failure(
+    function: Function, error: BaseException, code: CodeType | None, place: str
+) -> SxdaskError:
     """Return the error that says in which line of its text `function` failed, and why.
 
-    `code` is that of the function, None where its text did not even run.
+    `code` is that of the function, None where its text did not even run;
+    `place` says for which file.
     """
-    said = (str(error).strip().splitlines() or [""])[0][:300]
+    said = (str(error).strip().splitlines() or [""])[0][:200]
     cause = f"{type(error).__name__}: {said}" if said else type(error).__name__
     line, shown = _place(function, error, code)
     where = f" on line {line}" if line else ""
@@ -105,7 +113,7 @@ def failure(function: Function, error: BaseException, code: CodeType | None) -> 
     kind = ReadFailedError if transient else UserFunctionError
     missing = isinstance(error, ModuleNotFoundError)
     return kind(
-        f"{_named(function)} fails{where}: {cause}{shown}",
+        f"{_named(function)} fails{where}{place}: {cause}{shown}",
         hint=f"install {error.name} on the workers" if missing else None,  # type: ignore[attr-defined]
         line=line,
         cause=type(error).__name__,
@@ -133,31 +141,46 @@ def _named(function: Function) -> str:
     return f"{function.name}({function.argument})"
 
 
-def _results(value: object, function: Function) -> Results:
+def _results(value: object, function: Function, file: str) -> Results:
     if not isinstance(value, Mapping):
-        return _rows(value, function)
+        return _rows(value, _Refusal(function, file))
     if not value:
-        _refuse(function, "a dict without any array")
+        _Refusal(function, file)("a dict without any array")
     for name in value:
         if not isinstance(name, str) or not name:
-            _refuse(function, f"a dict with the key {name!r}"[:200])
-    return {name: _rows(rows, function, f" as {name!r}") for name, rows in value.items()}
+            _Refusal(function, file)(f"a dict with the key {name!r}"[:200])
+    return {
+        name: _rows(rows, _Refusal(function, file, f" as {name!r}")) for name, rows in value.items()
+    }
 
 
-def _rows(value: object, function: Function, place: str = "") -> ak.Array:
+def _rows(value: object, refuse: _Refusal) -> ak.Array:
     """Return `value` as an array of rows, packed and without behaviours."""
     if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim):
         plain = value.tolist() if isinstance(value, np.ndarray) and value.dtype == object else value
         try:
             value = ak.Array(list(plain) if isinstance(plain, tuple) else plain)
         except Exception as error:  # noqa: BLE001 - whatever awkward has to say to it
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            _refuse(function, f"{_described(value)}{place} that is no array ({reason})"[:300])
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:150]
+            refuse(f"{_described(value)} that is no array ({reason})")
     if not isinstance(value, ak.Array):
         lazy = type(value).__module__.startswith(("dask", "dask_awkward"))
-        hint = "call .compute() on it: the function is a task already" if lazy else _RETURN
-        _refuse(function, f"{_described(value)}{place}", hint)
+        refuse(_described(value), _COMPUTE if lazy else _RETURN)
     return ak.Array(ak.to_packed(ak.materialize(value), highlevel=False))
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Raises the error for a result that is none; `place` is the part of the result."""
+
+    function: Function
+    file: str
+    place: str = ""
+
+    def __call__(self, what: str, hint: str = _RETURN) -> NoReturn:
+        raise UserFunctionError(
+            f"{_named(self.function)} returns {what}{self.place} for {self.file!r}", hint=hint
+        )
 
 
 def _described(value: object) -> str:
@@ -165,7 +188,3 @@ def _described(value: object) -> str:
         return "nothing (None)"
     kind = type(value).__name__
     return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
-
-
-def _refuse(function: Function, what: str, hint: str = _RETURN) -> NoReturn:
-    raise UserFunctionError(f"{_named(function)} returns {what}", hint=hint)

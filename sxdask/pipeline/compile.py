@@ -7,14 +7,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sxdask.core.errors import RequestError, UnknownTreeError
+from sxdask.core.types import Schema
 from sxdask.plan.explain import explain_text
 from sxdask.plan.explain_html import explain_html
 from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.nodes import Scan
 from sxdask.plan.optimize import optimize
+from sxdask.plan.python.functions import require_allowed
 
 if TYPE_CHECKING:
-    from sxdask.core.types import Schema
     from sxdask.graph.lower import Lowered
     from sxdask.pipeline.source import IndexProgress, Source
     from sxdask.plan.nodes import Output, Plan
@@ -64,20 +65,37 @@ def compile_plan(plan: Plan, source: Source, *, progress: IndexProgress | None =
 
     A tree that may be missing and that no file has gives no table.
     """
+    optimized, steps = optimized_plan(plan, source)
+    found = [_lowered(output, source, progress) for output in optimized.outputs]
+    tables = [
+        replace(table, position=position)
+        for position, table in enumerate(found)
+        if table is not None
+    ]
+    return Compiled(plan, optimized, steps, tuple(tables), source)
+
+
+def _lowered(output: Output, source: Source, progress: IndexProgress | None) -> Lowered | None:
+    """Return `output` ready to run, None if its tree may be missing and no file has it."""
+    if output.function is not None:
+        require_allowed(source.settings)
+        if output.function.per == "file":
+            from sxdask.graph.function import lower_files
+
+            return lower_files(output, source.stamps())
+    indexes = source.indexes(
+        tree_of(output), allow_missing=output.allow_missing_tree, progress=progress
+    )
+    if not indexes:
+        return None
+    target, options = source.settings.partition_bytes, read_options(source)
+    if output.function is not None:
+        from sxdask.graph.function import lower_events
+
+        return lower_events(output, indexes, partition_bytes=target, options=options)
     from sxdask.graph.lower import lower
 
-    optimized, steps = optimized_plan(plan, source)
-    options = read_options(source)
-    tables: list[Lowered] = []
-    for position, output in enumerate(optimized.outputs):
-        indexes = source.indexes(
-            tree_of(output), allow_missing=output.allow_missing_tree, progress=progress
-        )
-        if indexes:
-            target = source.settings.partition_bytes
-            table = lower(output, indexes, partition_bytes=target, options=options)
-            tables.append(replace(table, position=position))
-    return Compiled(plan, optimized, steps, tuple(tables), source)
+    return lower(output, indexes, partition_bytes=target, options=options)
 
 
 def optimized_plan(plan: Plan, source: Source) -> tuple[Plan, tuple[Step, ...]]:
@@ -100,7 +118,7 @@ def _schemas(plan: Plan, source: Source) -> dict[str, Schema]:
     schemas: dict[str, Schema] = {}
     for output in plan.outputs:
         tree = tree_of(output)
-        if tree not in schemas:
+        if tree and tree not in schemas:
             try:
                 schemas[tree] = source.schema(tree)
             except UnknownTreeError:
@@ -110,7 +128,7 @@ def _schemas(plan: Plan, source: Source) -> dict[str, Schema]:
 
 
 def tree_of(output: Output) -> str:
-    """Return the name of the tree that `output` is read from."""
+    """Return the name of the tree that `output` is read from; none for a function of a path."""
     node = output.root
     while not isinstance(node, Scan):
         node = node.source
@@ -119,14 +137,19 @@ def tree_of(output: Output) -> str:
 
 def to_dask(compiled: Compiled) -> Any:
     """Return one lazy collection per output, or the only one; a reduction is a `Delayed`."""
+    from sxdask.deliver.runner import choose_runner
     from sxdask.graph.collection import collection, reduced
+    from sxdask.pipeline.outputs import output_tables
 
     require_tables(compiled.plan)
     if any(table.output.reduction is not None for table in compiled.tables):
         (table,) = compiled.tables
         return reduced(table)
-    arrays = {table.output.name: collection(table) for table in compiled.tables}
-    return arrays if compiled.is_several else next(iter(arrays.values()))
+    tables, several = compiled.tables, compiled.is_several
+    if tables and tables[0].output.function is not None:
+        tables, several = output_tables(tables[0], choose_runner(), keep=False)
+    arrays = {table.output.name: collection(table) for table in tables}
+    return arrays if several else next(iter(arrays.values()))
 
 
 def require_tables(plan: Plan) -> None:
@@ -149,7 +172,8 @@ def explain(compiled: Compiled, *, html: bool = False) -> str:
         table = lowered.get(position)
         summary = None
         if table is not None:
-            schema = compiled.source.schema(tree_of(table.output))
+            tree = tree_of(table.output)
+            schema = compiled.source.schema(tree) if tree else Schema(())
             summary = physical_summary(table, schema)
         steps = [step for step in compiled.steps if step.table == position]
         parts.append(show(replace(compiled.plan, outputs=(output,)), steps, summary))

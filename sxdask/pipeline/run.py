@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sxdask.core.errors import EmptyDatasetError, RequestError, StaleIndexError
 from sxdask.core.events import Event, Progress, RunFinished, RunStarted, advance
 from sxdask.pipeline.compile import require_tables, tree_of
+from sxdask.pipeline.outputs import output_tables
 from sxdask.plan.expr import Column
 
 if TYPE_CHECKING:
@@ -57,7 +58,24 @@ class Run:
         """Return the rows of every output in dataset order, or what a reduction makes of them."""
         if any(table.output.reduction is not None for table in self._compiled.tables):
             return self._reduced()
+        if self._function is not None:
+            return self._called(self._function)
         return self._by_file() if self._compiled.plan.by_file else self._arrays()
+
+    @property
+    def _function(self) -> Lowered | None:
+        """The table of a request that is a Python function."""
+        found = [table for table in self._compiled.tables if table.output.function is not None]
+        return found[0] if found else None
+
+    def _called(self, table: Lowered) -> ak.Array | dict[str, ak.Array]:
+        from sxdask.deliver.tasks import ResultsTask
+        from sxdask.graph.outputs import join_results
+
+        parts: dict[int, tuple[str, Any]] = {}
+        for _, piece, value in self._values([ResultsTask(table.reader)]):
+            parts[piece.index] = (piece.url, value.results)
+        return join_results([parts[index] for index in sorted(parts)])
 
     def _reduced(self) -> Any:
         from sxdask.deliver.tasks import FoldTask
@@ -105,15 +123,22 @@ class Run:
         ]
         return found if len(found) > 1 else found[0]
 
-    def tables(self, *, ordered: bool = False) -> Iterator[tuple[Lowered, Piece, pa.Table]]:
-        """Yield the partitions of every output as Arrow tables."""
-        from sxdask.deliver.tasks import TableTask
+    def tables(self, *, ordered: bool = False) -> Iterator[tuple[str, Piece, pa.Table]]:
+        """Yield the partitions of every output as Arrow tables, with the output's name."""
+        from sxdask.deliver.tasks import ResultsTask, TableTask
 
         self._require_rows()
         tables = self._compiled.tables
+        if self._function is not None:
+            labels = self._labels(self._function)
+            calls = [ResultsTask(self._function.reader, labels)]
+            for _, piece, value in self._values(calls, ordered=ordered):
+                for name, rows in value.results.items():
+                    yield name, piece, rows
+            return
         tasks = [TableTask(table.reader, self._labels(table)) for table in tables]
         for number, piece, value in self._values(tasks, ordered=ordered):
-            yield tables[number], piece, value.table
+            yield tables[number].output.name, piece, value.table
 
     def deliver(self, sink: Sink, *, format_name: str, resume: bool) -> Manifest:
         """Store every partition in `sink` from the workers and publish all of them at once.
@@ -131,13 +156,16 @@ class Run:
                 f"no file of {compiled.source.files.name!r} has a tree that the request names",
                 hint=f"the first file has {', '.join(map(repr, compiled.source.trees))}",
             )
+        runner = choose_runner(self._client, self._scheduler)
+        tables = compiled.tables
+        if self._function is not None:
+            tables = output_tables(self._function, runner)[0]
         sources = [
-            Source(table.reader, table.pieces, self._labels(table, format_name))
-            for table in compiled.tables
+            Source(table.reader, table.pieces, self._labels(table, format_name)) for table in tables
         ]
         with renewing(compiled.source), shown(self._show) as show:
             options = Options(
-                runner=choose_runner(self._client, self._scheduler),
+                runner=runner,
                 ledger_dir=compiled.source.settings.cache_dir / "ledgers",
                 keep=resume,
                 on_event=lambda event: self._emit(event, show),
@@ -202,6 +230,8 @@ class Run:
 
     def _units(self, table: Lowered) -> dict[str, str]:
         """Return the units of the outputs that are branches, where the files state them."""
+        if table.output.function is not None:
+            return {}
         schema = self._compiled.source.schema(tree_of(table.output))
         found = {
             name: schema[expr.name].unit

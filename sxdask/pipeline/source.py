@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from sxdask.core.types import Schema
     from sxdask.datasets.model import FileSet
     from sxdask.rootio.index import FileIndex
-    from sxdask.rootio.model import Piece
+    from sxdask.rootio.model import FileStamp, Piece
     from sxdask.rootio.store import IndexStore
+
+_LOOKS_AT_ONCE = 16
 
 IndexProgress: TypeAlias = Callable[[int, int, float], None]
 
@@ -129,6 +131,24 @@ class Source:
             elif not (allow_missing and isinstance(item, UnknownTreeError)):
                 raise item
         return kept
+
+    def stamps(self) -> list[tuple[str, FileStamp]]:
+        """Return each file, as the index would name it, with its identity; no tree is opened.
+
+        Raises
+        ------
+        DatasetError, ReadFailedError
+            If a file cannot be seen.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        from sxdask.rootio.identity import file_identity, normalise_url
+
+        urls = [normalise_url(url) for url in self.files.urls]
+        options = self.storage_options
+        with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+            stamps = pool.map(lambda url: file_identity(url, options), urls)
+            return list(zip(urls, stamps, strict=True))
 
     @property
     def generation(self) -> int:

@@ -258,6 +258,9 @@ def physical_title(summary: PhysicalSummary) -> str:
 
 def physical_facts(summary: PhysicalSummary) -> list[tuple[str, str]]:
     """Return the numbers of one table as pairs of name and value, for any display."""
+    if not summary.tree:
+        calls = f"{summary.num_files:,}, one a file"
+        return [("calls", calls), ("bytes to read", "whatever the function reads")]
     share = summary.bytes_to_read / summary.bytes_in_files if summary.bytes_in_files else 0.0
     to_read, in_files = format_bytes(summary.bytes_to_read), format_bytes(summary.bytes_in_files)
     facts = [

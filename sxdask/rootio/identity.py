@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sxdask.core.errors import FileMissingError, NotRootFileError, ReadFailedError, SxdaskError
@@ -80,6 +80,21 @@ def file_stamp(url: str, storage_options: Mapping[str, Any] | None = None) -> Fi
     if stat.S_ISDIR(state.st_mode):
         raise _directory(url)
     return FileStamp(state.st_size, str(state.st_mtime_ns), "")
+
+
+def file_identity(url: str, storage_options: Mapping[str, Any] | None = None) -> FileStamp:
+    """Return the stamp of a file of any kind: its UUID, or its change mark if it is no ROOT file.
+
+    Raises
+    ------
+    FileMissingError, AccessDeniedError, ReadFailedError
+        If there is no such file or it cannot be read.
+    """
+    stamp = file_stamp(url, storage_options)
+    try:
+        return replace(stamp, uuid=read_header(url, storage_options).uuid)
+    except NotRootFileError:
+        return replace(stamp, uuid=stamp.mark)
 
 
 def parse_header(head: bytes, url: str) -> FileHeader:

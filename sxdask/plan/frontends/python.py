@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sxdask.core.errors import RequestError, close_names
 from sxdask.plan.expr import Column
 from sxdask.plan.nodes import Filter, Node, Output, Plan, Project, Scan
-from sxdask.plan.python.functions import read
+from sxdask.plan.python.functions import read, require_allowed
 from sxdask.plan.selection import predicate_in
 from sxdask.plan.syntax import Scope
 
@@ -89,21 +89,6 @@ class PythonFrontend:
             if field.reason is None and field.name in words
         ]
         return Project(node, tuple(named))
-
-
-def require_allowed(limits: Limits) -> None:
-    """Refuse Python functions where they are switched off.
-
-    Raises
-    ------
-    RequestError
-        If the settings do not allow them.
-    """
-    if not limits.allow_python:
-        raise RequestError(
-            "requests that are Python functions are switched off here",
-            hint="ask in another language, or set SXDASK_ALLOW_PYTHON=1",
-        )
 
 
 def _refuse_options(request: Mapping[str, Any], function: Function) -> None:

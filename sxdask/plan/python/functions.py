@@ -28,6 +28,21 @@ if TYPE_CHECKING:
 _EVENTS = "events"
 
 
+def require_allowed(limits: Limits) -> None:
+    """Refuse Python functions where they are switched off.
+
+    Raises
+    ------
+    RequestError
+        If the settings do not allow them.
+    """
+    if not limits.allow_python:
+        raise RequestError(
+            "requests that are Python functions are switched off here",
+            hint="ask in another language, or set SXDASK_ALLOW_PYTHON=1",
+        )
+
+
 def read(selection: object, limits: Limits) -> tuple[Function, frozenset[str]]:
     """Return the function that `selection` is, and the words that may be columns.
 
@@ -71,7 +86,7 @@ def _of_callable(function: Callable[..., Any], limits: Limits) -> tuple[Function
         imports = tuple(
             sorted((key, value.__name__) for key, value in used.items() if value is not function)
         )
-        if _is_all(function, text):
+        if _is_all(function, text, imports):
             return Function(name, argument, _per(argument), text, imports), found
     pickled = _pickled(function, name)
     require_size(pickled, limits)
@@ -150,7 +165,7 @@ def _texts(values: Any) -> Iterator[str]:
             yield from (item for item in value if isinstance(item, str))
 
 
-def _is_all(function: Any, text: str) -> bool:
+def _is_all(function: Any, text: str, imports: tuple[tuple[str, str], ...]) -> bool:
     """Say whether `text` alone makes `function` again.
 
     It does not if the file changed since it was imported, or a decorator or
@@ -163,7 +178,9 @@ def _is_all(function: Any, text: str) -> bool:
     match tree.body:
         case [ast.FunctionDef(decorator_list=[], name=name)] if name == function.__name__:
             flags = function.__code__.co_flags & __future__.annotations.compiler_flag
-            made = compile(text, "", "exec", flags=flags, dont_inherit=True)
+            # CPython compiles calls on imported names in a way of their own.
+            around = "".join(f"import {module} as {name}\n" for name, module in imports)
+            made = compile(around + text, "", "exec", flags=flags, dont_inherit=True)
             found = [item for item in made.co_consts if isinstance(item, types.CodeType)]
             return len(found) == 1 and _same(found[0], function.__code__)
     return False
