@@ -1,0 +1,144 @@
+"""The eight ADL benchmark queries give the same histograms in every language and tool.
+
+A recipe in native expressions and one in func_adl, awkward code as analysers
+write it for coffea, and C++ for ROOT's RDataFrame: every bin is equal, with no
+tolerance, on generated and on real events.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import uproot
+
+import sxdask as sx
+from tests.adl.axes import AXES
+from tests.adl.by_hand import QUERIES, AdlProcessor, collections, columns_of, fill
+from tests.adl.root_dataframe import histograms_of
+
+if TYPE_CHECKING:
+    import hist
+
+RECIPES = Path(__file__).parents[2] / "graphs" / "recipes"
+LANGUAGES = {"native": "", "func_adl": "_func_adl"}
+# Files of CMS with all the branches, from NanoAOD v9 to v12; and their events.
+REAL = {
+    "nano_dimuon.root": 40,
+    "nano_dy.root": 40,
+    "nano_tree.root": 10,
+    "nano_tt_v12.root": 200,
+    "pfnano.root": 10,
+}
+
+every_query = pytest.mark.parametrize("query", QUERIES)
+every_language = pytest.mark.parametrize("language", LANGUAGES)
+
+
+def recipe(query: str, language: str) -> Path:
+    return RECIPES / f"adl_{query}{LANGUAGES[language]}.yaml"
+
+
+def by_request(query: str, language: str, file: Path, **options: Any) -> dict[str, hist.Hist]:
+    """Return the histograms of a recipe over `file`."""
+    found = sx.load(recipe(query, language), dataset=sx.dataset(file)).compute(**options)
+    names = list(AXES[query])
+    return found if len(names) > 1 else {names[0]: found}
+
+
+@cache
+def columns(file: Path) -> Any:
+    """Return all columns that a query needs; opening a wide file takes uproot half a second."""
+    with uproot.open(file) as opened:
+        return opened["Events"].arrays(
+            sorted({name for query in QUERIES for name in columns_of(query)})
+        )
+
+
+def by_hand(query: str, file: Path) -> dict[str, hist.Hist]:
+    return fill(query, collections(query, columns(file)))
+
+
+def assert_same(found: dict[str, hist.Hist], wanted: dict[str, hist.Hist]) -> None:
+    """Check every bin, and the edges; under- and overflow are bins too."""
+    assert list(found) == list(wanted)
+    for name, expected in wanted.items():
+        assert found[name].values(flow=True).tolist() == expected.values(flow=True).tolist(), name
+        assert found[name].axes[0].edges.tolist() == expected.axes[0].edges.tolist()
+
+
+@pytest.fixture(scope="session")
+def root_histograms(nanoaod, samples) -> dict[str, dict[str, dict[str, hist.Hist]]]:
+    """Return what ROOT gives, by name of file and by query; one process for all."""
+    if find_spec("ROOT") is None:
+        pytest.skip("ROOT is an optional peer")
+    files = [nanoaod, *(samples / name for name in REAL)]
+    found = histograms_of([str(file) for file in files])
+    return {Path(file).name: histograms for file, histograms in found.items()}
+
+
+@every_query
+@every_language
+def test_a_request_fills_what_awkward_code_fills(query, language, nanoaod):
+    assert_same(by_request(query, language, nanoaod), by_hand(query, nanoaod))
+
+
+@every_query
+@every_language
+def test_partitions_and_schedulers_change_nothing(query, language, nanoaod, monkeypatch):
+    monkeypatch.setenv("SXDASK_PARTITION_BYTES", "1")  # one cluster each
+    found = sx.load(recipe(query, language), dataset=sx.dataset(nanoaod))
+    found.compute(scheduler="sync")
+    assert found.summary.partitions == 5
+    assert_same(by_request(query, language, nanoaod, scheduler="threads"), by_hand(query, nanoaod))
+
+
+@every_query
+def test_coffea_fills_the_same_with_a_processor(query, nanoaod):
+    from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
+
+    events = NanoEventsFactory.from_root(
+        {str(nanoaod): "Events"}, schemaclass=NanoAODSchema, mode="eager"
+    ).events()
+    assert_same(AdlProcessor(query).process(events), by_request(query, "native", nanoaod))
+
+
+@every_query
+def test_root_fills_the_same_from_generated_events(query, nanoaod, root_histograms):
+    assert_same(root_histograms[nanoaod.name][query], by_request(query, "native", nanoaod))
+
+
+@pytest.mark.samples
+@every_query
+@every_language
+@pytest.mark.parametrize("name", REAL)
+def test_a_request_fills_the_same_from_real_events(query, language, name, samples):
+    found = by_request(query, language, samples / name)
+    assert_same(found, by_hand(query, samples / name))
+    if query == "q1":
+        assert found["met"].sum(flow=True) == REAL[name]
+
+
+@pytest.mark.samples
+@every_query
+@pytest.mark.parametrize("name", REAL)
+def test_root_fills_the_same_from_real_events(query, name, samples, root_histograms):
+    assert_same(root_histograms[name][query], by_request(query, "native", samples / name))
+
+
+@every_query
+def test_no_histogram_is_nearly_empty(query, nanoaod):
+    """A bin by bin comparison of nothing would find no mistake."""
+    for found in by_hand(query, nanoaod).values():
+        assert found.sum() > 1_000
+        assert (found.values() > 0).sum() > 20
+
+
+@pytest.mark.parametrize("query", ["q1", "q2", "q3", "q4"])
+def test_one_query_in_two_languages_is_one_request(query, nanoaod):
+    data = sx.dataset(nanoaod)
+    native, func_adl = (sx.load(recipe(query, name), dataset=data) for name in LANGUAGES)
+    assert native.fingerprint == func_adl.fingerprint
