@@ -51,6 +51,11 @@ def close_names(name: str, available: Iterable[str], *, most: int = 3) -> str | 
     return f"did you mean {', '.join(repr(folded[item]) for item in close)}?"
 
 
+def _cut(line: str, most: int) -> str:
+    """Return `line` without its middle if it is too long to be read: names have any length."""
+    return line if len(line) <= most else f"{line[: most - 105]} ... {line[-100:]}"
+
+
 def _rebuild(
     kind: type[SxdaskError], problem: str, hint: str | None, context: dict[str, Any]
 ) -> SxdaskError:
@@ -66,9 +71,10 @@ class SxdaskError(Exception):
     fault: ClassVar[Fault] = "system"
 
     def __init__(self, problem: str, *, hint: str | None = None, **context: Any) -> None:
+        problem = "\n".join(_cut(line, 390) for line in problem.split("\n"))
         super().__init__(problem)
         self.problem = problem
-        self.hint = hint
+        self.hint = hint if hint is None else _cut(hint, 1_000)
         self.context = context
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -102,7 +108,7 @@ class UnknownBranchError(RequestError):
     def among(cls, name: str, available: Iterable[str], *, tree: str, **context: Any) -> Self:
         """Build the error with the closest real branch names as the hint."""
         return cls(
-            f"tree {tree!r} has no branch {quoted(name)}",
+            f"tree {tree!r} has no branch {name!r}",
             hint=close_names(name, available),
             tree=tree,
             branch=name,
@@ -202,8 +208,7 @@ class UnknownTreeError(DatasetError):
             problem = f"file {file!r} has more than one tree" if trees else f"no tree in {file!r}"
             hint = f"{listed}; name one with tree=" if trees else "leave the file out"
             return cls(problem, hint=hint, file=file)
-        problem = f"file {file!r} has no tree {quoted(tree)}"
-        return cls(problem, hint=listed, file=file, tree=tree)
+        return cls(f"file {file!r} has no tree {tree!r}", hint=listed, file=file, tree=tree)
 
 
 class AccessDeniedError(DatasetError):
@@ -288,8 +293,3 @@ def pointer(text: str, column: int) -> str:
     # one line stays one line, and sets no colours on a terminal
     line = "".join(sign if sign.isprintable() else " " for sign in line)
     return f"{line}\n{' ' * offset}^"
-
-
-def quoted(name: str) -> str:
-    """Return `name` between quotes for a message: its beginning, if it is very long."""
-    return repr(name) if len(name) <= 100 else f"{name[:100]!r}..."

@@ -12,7 +12,6 @@ from sxdask.core.errors import (
     UnreadableBranchError,
     close_names,
     pointer,
-    quoted,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class SourceText:
     def unknown_name(self, name: str, column: int, available: Iterable[str]) -> UnknownBranchError:
         """Return the error for a name that is no branch, with the closest that are."""
         return UnknownBranchError(
-            f"tree {self.tree!r} has no branch {quoted(name)}\n{pointer(self.text, column)}",
+            f"tree {self.tree!r} has no branch {name!r}\n{pointer(self.text, column)}",
             hint=close_names(name, available),
             tree=self.tree,
             branch=name,

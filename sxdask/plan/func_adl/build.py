@@ -11,7 +11,6 @@ from __future__ import annotations
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol
 
-from sxdask.core.errors import quoted
 from sxdask.plan.func_adl.stream import METHODS, PASSED, result_call
 from sxdask.plan.func_adl.tree import (
     OPERATORS,
@@ -82,7 +81,7 @@ class Builder:
     def name(self, name: str, span: Span) -> Name:
         """Return the variable, module or function `name`."""
         if name.startswith("__"):
-            self.refuse(span, f"{quoted(name)} is not part of the language")
+            self.refuse(span, f"{name!r} is not part of the language")
         if iskeyword(name):
             self.refuse(span, f"{name!r} is a word of Python and cannot be a name here")
         return Name(name, span)
@@ -98,9 +97,7 @@ class Builder:
     def attribute(self, value: Tree, name: str, span: Span, place: Span) -> Attribute:
         """Return ``value.name``; the name itself stands at `place`."""
         if name.startswith("_"):
-            self.refuse(
-                place, f"{quoted(name)} is not an attribute that a query may use", _item(name)
-            )
+            self.refuse(place, f"{name!r} is not an attribute that a query may use", _item(name))
         if not (name.isascii() and name.isidentifier()):
             self.refuse(place, "the name of an attribute is not a plain word", _item(name))
         return Attribute(value, name, span)
@@ -153,7 +150,7 @@ class Builder:
             if not isinstance(key, Value) or not isinstance(key.value, str):
                 self.refuse(key, "the name of a column is a text", "such as {'pt': e.pt}")
             if key.value in seen:
-                self.refuse(key, f"the name {quoted(key.value)} stands twice")
+                self.refuse(key, f"the name {key.value!r} stands twice")
             seen.add(key.value)
             names.append(key.value)
         return Mapping(tuple(names), values, span)
@@ -165,7 +162,7 @@ class Builder:
             if not isinstance(parameter, Name):
                 self.refuse(parameter, "a parameter of a lambda is a plain name")
             if parameter.id in names:
-                self.refuse(parameter, f"the parameter {quoted(parameter.id)} stands twice")
+                self.refuse(parameter, f"the parameter {parameter.id!r} stands twice")
             if parameter.id in OPERATORS or parameter.id == DATASET:
                 self.refuse(parameter, f"{parameter.id} is an operator and no parameter")
             names.append(parameter.id)
@@ -255,4 +252,4 @@ class Builder:
 
 
 def _item(name: str) -> str:
-    return f"for the branch of that name write e[{quoted(name)}]"
+    return f"for the branch of that name write e[{name!r}]"

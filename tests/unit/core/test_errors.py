@@ -144,3 +144,17 @@ def test_a_huge_selection_is_not_carried_along() -> None:
     error = SelectionSyntaxError.at("(" * 1_000_000, 999_999, "nested too deeply")
     assert len(str(error)) < 400
     assert len(pickle.dumps(error)) < 2_000
+
+
+def test_a_message_is_readable_whatever_the_user_wrote():
+    text = "a\x1b[2J\x1e\u2028\r" + "b" * 5_000
+    error = SelectionSyntaxError.at(text, 4, f"no name {text!r}", hint=text)
+    first, line, caret = str(error).splitlines()[:3]
+    assert len(first) < 400
+    assert first.endswith("bbb'")
+    assert line.startswith("a [2J   bbb")
+    assert caret == "    ^"
+    assert "\x1b" not in error.problem
+    assert len(str(error)) < 2_000
+    again = pickle.loads(pickle.dumps(error))
+    assert str(again) == str(error)

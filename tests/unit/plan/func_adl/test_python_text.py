@@ -255,7 +255,8 @@ def test_a_mistake_is_shown_where_it_stands(marked, words):
     assert caught.value.context["column"] == column
     _, line, caret = str(caught.value).splitlines()[:3]
     assert caret == " " * (len(caret) - 1) + "^"
-    assert line[len(caret) - 1 :][:1] == text[column : column + 1].strip("\n")
+    shown = text[column : column + 1].strip("\n").replace("\x00", " ")
+    assert line[len(caret) - 1 :][:1] == shown
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t"])

@@ -205,7 +205,7 @@ def test_a_mistake_is_shown_where_it_stands(marked, words):
     _, line, caret = str(caught.value).splitlines()[:3]
     at = len(caret) - 1
     assert caret == " " * at + "^"
-    assert line[at : at + 1] == text[column : column + 1].strip("\n")
+    assert line[at : at + 1] == text[column : column + 1].strip("\n").replace("\x00", " ")
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t"])
