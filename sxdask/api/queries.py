@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sxdask.core.errors import RequestError, RequestTooLargeError
 from sxdask.core.events import Progress
+from sxdask.core.results import Shape
 from sxdask.pipeline.compile import (
     Compiled,
     compile_plan,
@@ -20,7 +21,7 @@ from sxdask.pipeline.run import Run
 from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.frontend import FRONTENDS, Selection
 from sxdask.plan.histograms import parse_histograms
-from sxdask.plan.nodes import Filter, Node, Output, Plan, Project, Shape, num_steps
+from sxdask.plan.nodes import Filter, Node, Output, Plan, Project, num_steps
 from sxdask.plan.selection import parse_outputs, parse_predicate
 from sxdask.plan.types import schema_of
 

@@ -14,12 +14,12 @@ import hist
 import numpy as np
 
 from sxdask.core.errors import RequestError
-from sxdask.plan.nodes import Axis, Histogram, Shape, Total
+from sxdask.core.results import Axis, Histogram, Shape, Total
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from sxdask.plan.nodes import Reduction
+    from sxdask.core.results import Reduction
 
 
 class Fold(Protocol):

@@ -15,7 +15,9 @@ import awkward as ak
 import numpy as np
 
 from sxdask.core.errors import RequestError, SxdaskError
-from sxdask.graph.ops import operation
+from sxdask.graph.ops import is_elementwise, operation
+from sxdask.graph.pick import Picked, pick
+from sxdask.graph.plain import elementwise
 from sxdask.plan.expr import (
     Binary,
     Call,
@@ -133,18 +135,20 @@ def run(program: Program, arrays: Mapping[str, ak.Array]) -> list[Any]:
         If an operation fails on the data; names the part of the expression.
     """
     slots: list[Any] = [arrays[name] for name in program.columns]
+    picked: dict[int, Picked] = {}
     last_use = _last_uses(program)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         for number, step in enumerate(program.steps):
             try:
-                slots.append(_evaluate(step, slots))
+                slots.append(_evaluate(step, slots, picked))
             except SxdaskError:
                 raise
             except Exception as error:  # whatever awkward raises, in one readable line
                 raise _failure(step, error) from error
             for slot in last_use.get(number, ()):
                 slots[slot] = None
+                picked.pop(slot, None)
     return [slots[slot] for slot in program.results]
 
 
@@ -160,11 +164,18 @@ def _last_uses(program: Program) -> dict[int, list[int]]:
     return dead
 
 
-def _evaluate(step: Step, slots: list[Any]) -> Any:
+def _evaluate(step: Step, slots: list[Any], picked: dict[int, Picked]) -> Any:
     args = [slots[slot] for slot in step.args]
     match step.name:
         case "constant":
             return _constant(step.extra[0])
+        case "subscript" if step.extra == (None,):
+            value, index = args
+            found = pick(value, index, picked.get(step.args[1]), picked.values())
+            if found is None:
+                return value[index]
+            items, picked[step.args[1]] = found
+            return items
         case "subscript":
             rest = iter(args[1:])
             where = tuple(next(rest) if item is None else slice(*item) for item in step.extra)
@@ -176,7 +187,12 @@ def _evaluate(step: Step, slots: list[Any]) -> Any:
         case "pack":
             return dict(zip(step.extra, args, strict=True)) if step.extra else args
         case _:
-            return operation(step.name)(*args, **dict(step.extra))
+            function = operation(step.name)
+            if not step.extra and is_elementwise(function):
+                found = elementwise(function, args)
+                if found is not None:
+                    return found
+            return function(*args, **dict(step.extra))
 
 
 def _constant(value: Any) -> Any:

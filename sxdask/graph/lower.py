@@ -22,11 +22,12 @@ from sxdask.core.errors import (
     UnknownBranchError,
     UnreadableBranchError,
 )
+from sxdask.core.results import EVENTS
 from sxdask.core.types import ENTRY_COLUMNS
 from sxdask.graph.kernel import MaskProgram, Program, compile_program, run
 from sxdask.graph.partition import partition_entries
 from sxdask.graph.reader import PlanReader
-from sxdask.graph.shape import EVENTS, assemble, parts_of
+from sxdask.graph.shape import assemble, parts_of
 from sxdask.plan.bounds import is_fallible, zone_test
 from sxdask.plan.expr import Binary, Column, Expr, columns_of
 from sxdask.plan.fingerprint import fingerprint
@@ -35,11 +36,11 @@ from sxdask.plan.text import expression_text
 from sxdask.rootio.model import ColumnLayout, Conjunct, Piece, ReadOptions
 
 if TYPE_CHECKING:
+    from sxdask.core.results import Shape
     from sxdask.core.types import Schema
     from sxdask.graph.chain import ChainReader
     from sxdask.graph.function import FunctionReader
     from sxdask.graph.outputs import OutputReader
-    from sxdask.plan.nodes import Shape
     from sxdask.rootio.index import FileIndex
 
 Layouts = Mapping[str, ColumnLayout]

@@ -18,6 +18,7 @@ import numpy as np
 from sxdask.core.errors import RequestError
 from sxdask.graph.combine import argcombinations
 from sxdask.graph.follow import follow
+from sxdask.graph.vectors import momentum4d, vector_call, vector_get, vector_sum
 from sxdask.plan.functions import FUNCTIONS
 
 Operation = Callable[..., Any]
@@ -73,6 +74,10 @@ _OWN: dict[str, Operation] = {
     "int64": _int64,
     "follow": follow,
     "moment": _moment,
+    "momentum4d": momentum4d,
+    "vector_call": vector_call,
+    "vector_get": vector_get,
+    "vector_sum": vector_sum,
 }
 
 

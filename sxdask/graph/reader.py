@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any, cast
 import awkward as ak
 
 from sxdask.core.errors import SxdaskError
+from sxdask.core.results import EVENTS
 from sxdask.graph.kernel import Program, run
-from sxdask.graph.shape import EVENTS, assemble, parts_of
+from sxdask.graph.shape import assemble, parts_of
 from sxdask.rootio.model import ColumnLayout, ColumnZones, Conjunct, Piece, ReadOptions, ScanSpec
 
 if TYPE_CHECKING:
     from awkward.forms import Form
 
     from sxdask.core.events import ReadReport
-    from sxdask.plan.nodes import Shape
+    from sxdask.core.results import Shape
 
 Layouts = Mapping[str, ColumnLayout]
 

@@ -9,16 +9,13 @@ import numpy as np
 from awkward.contents import ListOffsetArray, NumpyArray, RecordArray
 
 from sxdask.core.errors import RequestError
-from sxdask.plan.nodes import Shape
+from sxdask.core.results import EVENTS, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from awkward.contents import Content
     from awkward.forms import Form
-
-EVENTS = Shape()
-"""One record per event."""
 
 
 def assemble(

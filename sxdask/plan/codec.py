@@ -13,6 +13,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sxdask.core.errors import RequestError
+from sxdask.core.results import Axis, Histogram, Reduction, Shape, Total
 from sxdask.plan.expr import (
     Binary,
     Call,
@@ -26,20 +27,7 @@ from sxdask.plan.expr import (
     Subscript,
     Unary,
 )
-from sxdask.plan.nodes import (
-    Axis,
-    Filter,
-    Function,
-    Histogram,
-    Node,
-    Output,
-    Plan,
-    Project,
-    Reduction,
-    Scan,
-    Shape,
-    Total,
-)
+from sxdask.plan.nodes import Filter, Function, Node, Output, Plan, Project, Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

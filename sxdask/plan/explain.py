@@ -9,19 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from sxdask.core.results import Axis, Histogram, Total
 from sxdask.plan.expr import Column, Expr
-from sxdask.plan.nodes import (
-    Axis,
-    Filter,
-    Function,
-    Histogram,
-    Node,
-    Output,
-    Plan,
-    Project,
-    Scan,
-    Total,
-)
+from sxdask.plan.nodes import Filter, Function, Node, Output, Plan, Project, Scan
 from sxdask.plan.text import column_text, expression_text
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from sxdask.core.errors import RecipeError, close_names
+from sxdask.core.results import Axis, Histogram
 from sxdask.core.types import Primitive, Schema, String, Unknown
 from sxdask.plan.broadcast import leaf_of
 from sxdask.plan.expr import Column, Expr
-from sxdask.plan.nodes import Axis, Histogram, Node, Project
+from sxdask.plan.nodes import Node, Project
 from sxdask.plan.selection import parse_expression
 from sxdask.plan.types import infer
 

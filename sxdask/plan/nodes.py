@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from sxdask.core.results import EVENTS, Reduction, Shape
 from sxdask.core.types import Schema
 
 if TYPE_CHECKING:
@@ -57,72 +58,6 @@ def num_steps(root: Node) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """How the rows of a result look, where they are not records of an event each.
-
-    Attributes
-    ----------
-    bare
-        The result is the one column itself, without a field name.
-    is_tuple
-        Fields have positions and no names; columns are called "0", "1", ...
-    items
-        One row per item of each event's list: every column has a list per
-        event, of one length, and the lists are joined (`SelectMany`).
-    """
-
-    bare: bool = False
-    is_tuple: bool = False
-    items: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """One axis of a histogram over the output column `column`.
-
-    Either `bins` equal bins over ``[start, stop)``, or bins between `edges`,
-    or one bin for each of `categories` (whole numbers or texts).
-    """
-
-    column: str
-    bins: int = 0
-    start: float = 0.0
-    stop: float = 0.0
-    edges: tuple[float, ...] = ()
-    categories: tuple[int, ...] | tuple[str, ...] = ()
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """A histogram over output columns; lists are filled item by item.
-
-    `weight` names an output column of one weight per event or per item; with
-    it the histogram keeps the sum of squared weights. Missing values are not
-    filled.
-    """
-
-    name: str
-    axes: tuple[Axis, ...]
-    weight: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    """One value of all rows of the data: ``EventDataset(...).Count()``.
-
-    `function` is ``count``, ``sum``, ``min``, ``max``, ``any`` or ``all``; it is
-    taken over the rows of the only output column.
-    """
-
-    function: Literal["count", "sum", "min", "max", "any", "all"]
-
-
-Reduction: TypeAlias = tuple[Histogram, ...] | Total
-"""What becomes of all rows together, so that only it leaves the workers."""
-
-
-@dataclass(frozen=True, slots=True)
 class Function:
     """A function of the user, which workers call in place of giving the rows.
 
@@ -162,7 +97,7 @@ class Output:
     name: str
     root: Node
     allow_missing_tree: bool = False
-    shape: Shape = Shape()
+    shape: Shape = EVENTS
     reduction: Reduction | None = None
     function: Function | None = None
 

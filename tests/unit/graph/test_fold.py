@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sxdask.core.errors import RequestError
+from sxdask.core.results import Axis, Histogram, Shape
 from sxdask.graph.fold import HistogramFold, TotalFold
-from sxdask.plan.nodes import Axis, Histogram, Shape
 
 ROWS = ak.Array(
     {

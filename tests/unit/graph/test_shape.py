@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sxdask.core.errors import RequestError
+from sxdask.core.results import Shape
 from sxdask.graph.shape import assemble, parts_of
-from sxdask.plan.nodes import Shape
 
 LISTS = ak.Array([[1.5, 2.5], [], [3.5]])
 OTHERS = ak.Array([[1, 2], [], [3]])

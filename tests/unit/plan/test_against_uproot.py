@@ -74,7 +74,7 @@ def language():
     functions = dict(python.functions)
     for name, item in FUNCTIONS.items():
         if item.kind != "elementwise" or name in {"where", "isclose"}:
-            function = getattr(ak, name)
+            function = getattr(ak, name, None)  # some functions are our own
             functions[name] = (
                 partial(function, axis=OWN_AXIS[name]) if name in OWN_AXIS else function
             )

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from sxdask.core.errors import RecipeError, SelectionTypeError, UnknownBranchError
+from sxdask.core.results import Axis, Histogram
 from sxdask.core.settings import load_settings
 from sxdask.core.types import Field, ListOf, Primitive, Schema, String
 from sxdask.plan.expr import Column
 from sxdask.plan.histograms import parse_histograms
-from sxdask.plan.nodes import Axis, Histogram, Project, Scan
+from sxdask.plan.nodes import Project, Scan
 
 FLOAT = Primitive("float32")
 SCHEMA = Schema(
