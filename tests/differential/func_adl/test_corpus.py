@@ -1,0 +1,97 @@
+"""Queries written by hand, against func_adl_uproot and a per-event interpreter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import sxdask as sx
+from tests.differential.func_adl.corpus import Case, cases
+from tests.differential.func_adl.interpreter import interpret
+from tests.differential.func_adl.oracle import ask, difference, notation, rows, type_text
+from tests.differential.func_adl.values import Sequence, WrongQueryError, plain, type_of
+from tests.refusals import error_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.differential.func_adl.conftest import Data
+
+CASES = cases()
+SAME = [case for case in CASES if not case.right and not case.refused]
+RIGHT = [case for case in CASES if case.right]
+REFUSED = [case for case in CASES if case.refused]
+
+# The interpreter adds in another order, and its Lorentz vectors are float64 all through.
+SUMS, MOMENTA = 1e-6, 1e-3
+
+
+def _ours(case: Case, here: Data) -> Any:
+    return sx.request(notation(case.query), case.query, dataset=here.dataset).compute()
+
+
+def _judged(case: Case, here: Data) -> tuple[str, Any]:
+    """Return type and rows of what the interpreter finds."""
+    result = interpret(case.query, here.events)
+    return type_of(result.example if isinstance(result, Sequence) else result), plain(result)
+
+
+def _named(case: Case) -> str:
+    return case.name
+
+
+def test_the_corpus_is_large_and_written_half_in_either_notation():
+    assert len({case.query for case in CASES}) == len(CASES) > 700
+    in_qastle = sum(notation(case.query) == "qastle" for case in CASES)
+    assert 0.4 < in_qastle / len(CASES) < 0.6
+
+
+@pytest.mark.parametrize("case", SAME, ids=_named)
+def test_a_query_gives_what_func_adl_uproot_gives(case: Case, data: Callable[[str], Data]):
+    here = data(case.data)
+    wanted, got = ask(case.query, here.path, here.tree), _ours(case, here)
+    assert type_text(got) == type_text(wanted)
+    assert not difference(rows(got), rows(wanted))
+
+
+@pytest.mark.parametrize("case", RIGHT, ids=_named)
+def test_a_query_is_right_where_func_adl_uproot_is_not(case: Case, data: Callable[[str], Data]):
+    here = data(case.data)
+    kind, wanted = _judged(case, here)
+    assert kind == case.right.replace("?", "")
+    got = _ours(case, here)
+    assert type_text(got) == case.right
+    assert not difference(rows(got), wanted, SUMS)
+    try:
+        other = ask(case.query, here.path, here.tree)
+    except Exception:  # noqa: BLE001 (whatever it fails with, it does not answer)
+        return
+    assert type_text(other) != case.right or difference(rows(other), wanted, SUMS)
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=_named)
+def test_a_query_without_a_meaning_is_refused(case: Case, data: Callable[[str], Data]):
+    here = data(case.data)
+    error_of(lambda: _ours(case, here), case.refused)
+    if not case.because:
+        with pytest.raises(Exception):  # noqa: B017, PT011 (it has no errors of its own)
+            ask(case.query, here.path, here.tree)
+
+
+@pytest.mark.parametrize("theme", sorted({case.name.split(":")[0] for case in SAME}))
+def test_the_interpreter_agrees_with_func_adl_uproot(theme: str, data: Callable[[str], Data]):
+    judged = 0
+    for case in (case for case in SAME if case.name.startswith(f"{theme}:")):
+        here = data(case.data)
+        other = ask(case.query, here.path, here.tree)
+        try:
+            kind, wanted = _judged(case, here)
+        except WrongQueryError:
+            continue  # a record of momenta, or NumPy's sum of lists
+        judged += 1
+        momenta = "ToFourMoment" in case.query
+        tolerance = MOMENTA if momenta else SUMS
+        assert not difference(rows(other), wanted, tolerance), case.query
+        assert momenta or type_text(other).replace("?", "") == kind, case.query
+    assert judged
