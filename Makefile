@@ -60,5 +60,5 @@ clean:
 	@touch $@
 
 .venv/.dev: pyproject.toml | .venv/.python
-	$(INSTALL) '.[dev,demo,s3]'
+	$(INSTALL) '.[dev,demo,peers,s3]'
 	@touch $@ .venv/.demo

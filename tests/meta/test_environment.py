@@ -20,6 +20,8 @@ CONDA_NAMES = {
     "types-PyYAML": "types-pyyaml",
     "xxhash": "python-xxhash",
 }
+# Compared with in tests, from PyPI alone.
+PYPI_ONLY = {"peers"}
 # Imported only where it is already running.
 AMBIENT = {"ipython"}
 # Wanted in conda and not by pyproject.toml: pip installs sxdask itself.
@@ -36,7 +38,8 @@ def split(requirement: str) -> tuple[str, frozenset[str]]:
 
 def from_pyproject() -> dict[str, frozenset[str]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    extras = project["optional-dependencies"].items()
+    groups = [project["dependencies"], *(items for name, items in extras if name not in PYPI_ONLY)]
     wanted = dict(split(item) for group in groups for item in group)
     del wanted["sxdask"]  # extras that are made of others
     wanted = {CONDA_NAMES.get(name, name): bounds for name, bounds in wanted.items()}
@@ -79,7 +82,7 @@ def test_everything_that_is_imported_is_declared() -> None:
     """A package that only comes along with another one is gone when that one drops it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    declared = {split(item)[0].lower() for group in groups for item in group}
+    declared = {split(item.partition(";")[0])[0].lower() for group in groups for item in group}
     owners = packages_distributions()
     imported = {
         name.partition(".")[0]
