@@ -53,7 +53,8 @@ _FORMULAS: Final[dict[str, dict[str, str]]] = {
     "TauTrack": {**_FOUR_MOMENTUM, "m": "139.57039"},
     "TrackParticle": {
         **_FOUR_MOMENTUM,
-        "p": "1 / abs(float64(qOverP))",
+        # without curvature the classes say 10 TeV
+        "p": "where(qOverP == 0, 1e7, 1 / abs(float64(qOverP)))",
         "pt": "p * sin(float64(theta))",
         "eta": "-log(tan(float64(theta) / 2))",
         "phi0": "phi",

@@ -8,7 +8,7 @@ or, for variables that the class always has, ``AnalysisElectronsAux.pt``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sxdask.core.errors import close_names
@@ -45,8 +45,8 @@ class Container:
 
     name: str
     kind: str
-    columns: Mapping[str, str]
-    links: frozenset[str]
+    columns: Mapping[str, str] = field(compare=False, repr=False)
+    links: frozenset[str] = field(compare=False, repr=False)
 
     @property
     def is_single(self) -> bool:
@@ -66,12 +66,12 @@ class Store:
         self.schema = schema
         self._kinds: dict[str, str] = {}
         self._columns: dict[str, dict[str, str]] = {}
-        for field in schema.fields:
-            found = _VARIABLE.fullmatch(field.name)
-            if found and field.reason is None:
-                self._columns.setdefault(found["container"], {})[found["variable"]] = field.name
-            elif kind := _CLASS.search(field.typename):
-                self._kinds.setdefault(field.name, kind[1])
+        for item in schema.fields:
+            found = _VARIABLE.fullmatch(item.name)
+            if found and item.reason is None:
+                self._columns.setdefault(found["container"], {})[found["variable"]] = item.name
+            elif kind := _CLASS.search(item.typename):
+                self._kinds.setdefault(item.name, kind[1])
 
     @property
     def is_xaod(self) -> bool:
