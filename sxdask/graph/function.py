@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import pickle
 import zlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from sxdask.core.errors import RequestError, SxdaskError
 from sxdask.core.events import ReadReport
 from sxdask.graph.events import LazyEvents
-from sxdask.graph.lower import Lowered, lower
 from sxdask.graph.usercode import call
-from sxdask.plan.fingerprint import fingerprint
-from sxdask.plan.nodes import Project
 from sxdask.rootio.layout import layout_from_json
-from sxdask.rootio.model import FileStamp, Piece
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import awkward as ak
 
     from sxdask.graph.reader import PlanReader
-    from sxdask.plan.nodes import Function, Output
-    from sxdask.rootio.index import FileIndex
-    from sxdask.rootio.layout import TreeLayout
-    from sxdask.rootio.model import ColumnZones, Conjunct, ReadOptions
+    from sxdask.plan.nodes import Function
+    from sxdask.rootio.model import ColumnZones, Conjunct, Piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,77 +107,3 @@ class FunctionReader:
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         return ("sxdask-function", self.token)
-
-
-def lower_files(output: Output, stamps: Sequence[tuple[str, FileStamp]]) -> Lowered:
-    """Lower a function of a path: one piece a file, nothing known of what is in it.
-
-    Parameters
-    ----------
-    output
-        Of a plan; it has a function.
-    stamps
-        Each file with its identity, which goes into the content key.
-    """
-    import numpy as np
-
-    assert output.function is not None  # noqa: S101  narrows for the type checker
-    edge = np.zeros(1, np.int64)
-    pieces = tuple(
-        Piece(number, url, "", "ttree", stamp, 0, 0, edge, {})
-        for number, (url, stamp) in enumerate(stamps)
-    )
-    return Lowered(
-        output=output,
-        reader=FunctionReader(output.function, fingerprint(output)),
-        pieces=pieces,
-        pruned=(),
-        empty_piece=pieces[0],
-        num_files=len(pieces),
-        num_entries=0,
-        bytes_to_read=0,
-        bytes_in_files=0,
-        column_bytes={},
-    )
-
-
-def lower_events(
-    output: Output, indexes: Sequence[FileIndex], *, partition_bytes: int, options: ReadOptions
-) -> Lowered:
-    """Lower a function of events; arguments as for `lower`.
-
-    Columns that the function names and that some file lacks are left to the
-    function: it may ask for ``events.fields`` first.
-    """
-    assert output.function is not None  # noqa: S101  narrows for the type checker
-    root = cast("Project", output.root)
-    everywhere = [
-        (name, expr)
-        for name, expr in root.outputs
-        if all(name in index.layout.columns for index in indexes)
-    ]
-    plain = replace(output, function=None, root=Project(root.source, tuple(everywhere)))
-    table = lower(plain, indexes, partition_bytes=partition_bytes, options=options)
-    numbers: dict[str, int] = {}
-    for index in indexes:
-        numbers.setdefault(index.layout.digest, len(numbers))
-    kinds = {index.layout.digest: index.layout for index in indexes}
-    number_of = {index.url: numbers[index.layout.digest] for index in indexes}
-    reader = FunctionReader(
-        function=output.function,
-        token=fingerprint(output),
-        events=cast("PlanReader", table.reader),
-        layouts=tuple(_packed(kinds[digest]) for digest in numbers),
-    )
-    # A function is called at least once: what it gives is known from nothing else.
-    pieces = table.pieces or (table.empty_piece,)
-    return replace(
-        table,
-        output=output,
-        reader=reader,
-        pieces=tuple(replace(piece, layout=number_of[piece.url]) for piece in pieces),
-    )
-
-
-def _packed(layout: TreeLayout) -> tuple[str, bytes]:
-    return layout.digest, zlib.compress(layout.to_json().encode())

@@ -80,7 +80,7 @@ def _lowered(output: Output, source: Source, progress: IndexProgress | None) -> 
     if output.function is not None:
         require_allowed(source.settings)
         if output.function.per == "file":
-            from sxdask.graph.function import lower_files
+            from sxdask.graph.lower_function import lower_files
 
             return lower_files(output, source.stamps())
     indexes = source.indexes(
@@ -90,7 +90,7 @@ def _lowered(output: Output, source: Source, progress: IndexProgress | None) -> 
         return None
     target, options = source.settings.partition_bytes, read_options(source)
     if output.function is not None:
-        from sxdask.graph.function import lower_events
+        from sxdask.graph.lower_function import lower_events
 
         return lower_events(output, indexes, partition_bytes=target, options=options)
     from sxdask.graph.lower import lower
