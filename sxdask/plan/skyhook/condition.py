@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from sxdask.core.errors import RequestTooLargeError
 from sxdask.core.types import list_depth
 from sxdask.plan.expr import Column, Compare, CompareOp, Constant, Expr, Unary
-from sxdask.plan.lexer import too_deep
 from sxdask.plan.skyhook.tokens import EXAMPLE
 from sxdask.plan.syntax import balanced
 from sxdask.plan.types import infer, require_predicate
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from sxdask.plan.place import SourceText
     from sxdask.plan.skyhook.columns import Columns
     from sxdask.plan.skyhook.tokens import Token
+
+MAX_NESTING: Final = 50
+"""Parentheses in parentheses; each takes a few frames of Python's own stack."""
 
 _COMPARE: Final[dict[str, CompareOp]] = {
     "<": "<",
@@ -124,8 +127,11 @@ class Condition:
     def _parenthesis(self) -> Expr:
         opened = self._take()
         self._depth += 1
-        if self._depth > self.limits.max_nesting:
-            raise too_deep(self.limits)
+        if self._depth > min(MAX_NESTING, self.limits.max_nesting):
+            raise RequestTooLargeError(
+                f"the condition nests deeper than {min(MAX_NESTING, self.limits.max_nesting)} levels",
+                hint="leave out parentheses that && and || do not need",
+            )
         found = self._any_of()
         if self._take().kind != "close":
             raise self.source.syntax_error(opened.start, "this parenthesis is not closed")
