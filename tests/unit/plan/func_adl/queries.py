@@ -90,4 +90,4 @@ def as_qastle(query: str, *, operators_as_nodes: bool = True) -> str:
     tree = ast.parse(query)
     if operators_as_nodes:  # as the client sends it; without, as calls
         tree = qastle.insert_linq_nodes(tree)
-    return qastle.python_ast_to_text_ast(tree)
+    return str(qastle.python_ast_to_text_ast(tree))

@@ -92,7 +92,8 @@ def test_every_node_keeps_its_place():
     text = select("(and (> (attr e 'x')\n 1) (subscript e \"a'b\"))")
     tree = body_of("(and (> (attr e 'x')\n 1) (subscript e \"a'b\"))")
     assert isinstance(tree, Logical)
-    parts = [text[slice(*part.span)] for part in (tree, *tree.operands)]
+    spans = [part.span or (0, 0) for part in (tree, *tree.operands)]
+    parts = [text[start:stop] for start, stop in spans]
     assert parts == [
         "(and (> (attr e 'x')\n 1) (subscript e \"a'b\"))",
         "(> (attr e 'x')\n 1)",
