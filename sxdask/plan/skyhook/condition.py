@@ -127,9 +127,10 @@ class Condition:
     def _parenthesis(self) -> Expr:
         opened = self._take()
         self._depth += 1
-        if self._depth > min(MAX_NESTING, self.limits.max_nesting):
+        most = min(MAX_NESTING, self.limits.max_nesting)
+        if self._depth > most:
             raise RequestTooLargeError(
-                f"the condition nests deeper than {min(MAX_NESTING, self.limits.max_nesting)} levels",
+                f"the condition nests deeper than {most} levels",
                 hint="leave out parentheses that && and || do not need",
             )
         found = self._any_of()
