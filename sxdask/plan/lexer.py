@@ -179,6 +179,8 @@ class _Scan:
             )
         if kind == "string" and previous == "string":
             raise self._source.syntax_error(position, "two texts side by side")
+        if not token.isascii() and any("\ud800" <= sign <= "\udfff" for sign in token):
+            raise self._source.syntax_error(position, "half a character, which no text can hold")
         most = {"number": _MAX_DIGITS, "string": self._spelling.max_string}.get(kind, _MAX_NAME)
         if kind != "blank" and len(token) > most:
             raise self._source.syntax_error(position, f"{kind} of {len(token)} characters")

@@ -271,6 +271,8 @@ class _Visitor:
         start, stop = self.span(node)
         if isinstance(value, str):
             return Constant(self.source.text[start + 1 : stop - 1], (start, stop))
+        if value == float("inf"):
+            self.refuse(node, "a number too large for 64 bits", "write np.inf for infinity")
         if isinstance(value, bool | float):
             return Constant(value, (start, stop))
         if isinstance(value, int):
