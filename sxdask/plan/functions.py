@@ -53,6 +53,10 @@ Rule: TypeAlias = Literal[
     "zip",
     "combinations",
     "across",
+    "momentum",
+    "vector_get",
+    "vector_call",
+    "vector_sum",
 ]
 
 
@@ -154,6 +158,7 @@ _CARTESIAN: Final = (
     Keyword("nested", "bool", default=False),
     Keyword("with_name", "str"),
 )
+_NAME: Final = Keyword("name", "str", required=True)
 _COMBINATIONS: Final = (
     Keyword("n", "int", positional=True, required=True),
     Keyword("replacement", "bool", default=False),
@@ -257,6 +262,13 @@ _TABLE: Final[tuple[Function, ...]] = (
     _structural("zip", "zip", Keyword("depth_limit", "int", required=True), takes_list=True),
     _structural("combinations", "combinations", *_COMBINATIONS, axis=1, awkward_axis=1),
     _structural("argcombinations", "combinations", *_COMBINATIONS, axis=1, awkward_axis=1),
+    # of the vector library: four-vectors are records of four coordinates
+    _structural("momentum4d", "momentum", Keyword("depth_limit", "int"), takes_list=True),
+    _structural("vector_get", "vector_get", _NAME, arrays=("vector",)),
+    Function("vector_call", "structural", "vector_call", ("vector", "other"), 1, keywords=(_NAME,)),
+    _structural(
+        "vector_sum", "vector_sum", Keyword("axis", "int", required=True), arrays=("vector",)
+    ),
     Function("almost_equal", "structural", "across", ("left", "right"), 2),
 )
 

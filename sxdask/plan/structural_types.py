@@ -30,6 +30,7 @@ from sxdask.plan.broadcast import (
 from sxdask.plan.functions import FUNCTIONS
 from sxdask.plan.promotion import float_of, is_bool, is_integer, is_known, merge
 from sxdask.plan.record_types import broadcast_type, cartesian_type, combinations_type, zip_type
+from sxdask.plan.vector_types import call_type_of, get_type, momentum_type, sum_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -332,4 +333,8 @@ STRUCTURAL: Final[dict[str, StructuralRule]] = {
     "cartesian": cartesian_type,
     "zip": zip_type,
     "combinations": combinations_type,
+    "momentum": momentum_type,
+    "vector_get": get_type,
+    "vector_call": call_type_of,
+    "vector_sum": sum_type,
 }

@@ -9,7 +9,7 @@ from sxdask.core.types import FixedList, ListOf, Option, Primitive, Unknown
 from sxdask.plan import expr as plan
 from sxdask.plan.constants import UnboundedError, constant_value
 from sxdask.plan.expr import Call, Expr
-from sxdask.plan.func_adl import sequences, vectors
+from sxdask.plan.func_adl import operators, sequences, vectors
 from sxdask.plan.func_adl.tree import Binary, Choice, Compare, Logical, Tree, Unary
 from sxdask.plan.func_adl.values import Array, Event, Picks, Struct, Value
 from sxdask.plan.syntax import balanced
@@ -106,7 +106,7 @@ def _folded(evaluator: Evaluator, made: Array) -> Array:
     try:
         return evaluator.algebra.constant(constant_value(made.expr), made.expr.span)
     except UnboundedError as error:
-        evaluator.refuse_at(made.expr.span, f"this constant cannot be computed: {error}")
+        return evaluator.refuse_at(made.expr.span, f"this constant cannot be computed: {error}")
 
 
 # -- comparisons and logic -----------------------------------------------------------------
@@ -115,15 +115,15 @@ def _folded(evaluator: Evaluator, made: Array) -> Array:
 def _compare(evaluator: Evaluator, tree: Compare, scope: Scope) -> Value:
     parts: list[Array] = []
     for op, left, right in zip(tree.ops, tree.operands, tree.operands[1:], strict=False):
-        if op == "in" or op == "not in":
-            found = sequences.contains(evaluator, right, left, scope, tree.span)
-            if op == "not in":
-                found = evaluator.algebra.make(lambda x: plan.Unary("~", x, tree.span), found)
-            parts.append(found)
-            continue
-        one = evaluator.array(left, scope, op)
-        two = evaluator.array(right, scope, op)
-        parts.append(compare(evaluator, op, one, two, tree.span))
+        match op:
+            case "in":
+                parts.append(operators.contains(evaluator, right, left, scope, tree.span))
+            case "not in":
+                found = operators.contains(evaluator, right, left, scope, tree.span)
+                parts.append(evaluator.algebra.make(lambda x: plan.Unary("~", x, tree.span), found))
+            case _:
+                one, two = (evaluator.array(side, scope, op) for side in (left, right))
+                parts.append(compare(evaluator, op, one, two, tree.span))
     return logical(evaluator, "and", parts, tree.span)
 
 
@@ -194,7 +194,7 @@ def choose(evaluator: Evaluator, test: Array, body: Value, orelse: Value, tree: 
         case Event(), Event():
             return body
         case _:
-            evaluator.refuse(
+            return evaluator.refuse(
                 tree,
                 "the two values of if/else are not of one kind",
                 "give both the same fields, or choose field by field",
@@ -204,16 +204,14 @@ def choose(evaluator: Evaluator, test: Array, body: Value, orelse: Value, tree: 
 def _where(evaluator: Evaluator, test: Array, body: Array, orelse: Array, tree: Tree) -> Array:
     algebra = evaluator.algebra
     if test.is_constant and body.is_constant and orelse.is_constant:
-        chosen = body if constant_value(test.expr) else orelse
-        return chosen
-    sides = [item for item in (body, orelse) if not item.is_constant]
+        return body if constant_value(test.expr) else orelse
     if test.lists == 0 and len({max(item.lists, 0) for item in (body, orelse)}) > 1:
         evaluator.refuse(
             tree,
             f"the two values of if/else nest differently: {body.type} and {orelse.type}",
             "choose within the lambda over the list",
         )
-    for side in sides:
+    for side in (body, orelse):
         if not set(side.loops) <= set(test.loops):
             test = algebra.spread(test, algebra.count_turns(side))
     made = algebra.elementwise(lambda *args: Call("where", args, (), tree.span), test, body, orelse)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from sxdask.core.errors import close_names
-from sxdask.core.types import Record
 from sxdask.plan.binding import Argument, BindingError, bind
 from sxdask.plan.expr import BinaryOp, Call, Column, CompareOp, Constant, Expr
-from sxdask.plan.func_adl import arithmetic, sequences, vectors
-from sxdask.plan.func_adl.tree import Attribute, Lambda, Name, Sequence, Tree
+from sxdask.plan.func_adl import arithmetic, sequences, vectors, xaod
+from sxdask.plan.func_adl.tree import (
+    Attribute,
+    Binary,
+    Compare,
+    Item,
+    Lambda,
+    Name,
+    Sequence,
+    Tree,
+    Unary,
+)
 from sxdask.plan.func_adl.tree import Call as CallTree
-from sxdask.plan.func_adl.tree import Unary as UnaryTree
-from sxdask.plan.func_adl.tree import Value as Literal
-from sxdask.plan.func_adl.values import Array, Event, Picks, Struct, Value, lists_of
-from sxdask.plan.functions import FUNCTIONS, MODULES, Function, find_function, function_names
+from sxdask.plan.func_adl.values import Array, Event, Picks, Struct, Value
+from sxdask.plan.func_adl.xaod_objects import Objects
+from sxdask.plan.functions import MODULES, Function, find_function, function_names
 
 if TYPE_CHECKING:
     from sxdask.plan.func_adl.evaluate import Evaluator, Scope
@@ -46,7 +54,12 @@ _COMPARISONS: Final[dict[str, CompareOp]] = {
     "equal": "==",
     "not_equal": "!=",
 }
-_UNARY: Final = {"negative": "-", "positive": "+", "invert": "~", "bitwise_not": "~"}
+_UNARY: Final[dict[str, Literal["-", "+", "~"]]] = {
+    "negative": "-",
+    "positive": "+",
+    "invert": "~",
+    "bitwise_not": "~",
+}
 _OVER_LISTS: Final = {
     **{name: name for name in ("sum", "min", "max", "any", "all", "prod", "mean", "std", "var")},
     **{name: name for name in ("argmin", "argmax", "count_nonzero")},
@@ -85,7 +98,7 @@ def call(evaluator: Evaluator, tree: CallTree, scope: Scope) -> Value:
         case Lambda():
             return _at_once(evaluator, function, tree, scope)
         case Name(id=name) if name in _DATASET_ONLY:
-            evaluator.refuse(tree, f"{name} stands around the whole query only")
+            return evaluator.refuse(tree, f"{name} stands around the whole query only")
         case Name(id=name):
             return _function(evaluator, name, tree, scope)
         case Attribute(value=Name(id=module), name=name) if (
@@ -94,8 +107,13 @@ def call(evaluator: Evaluator, tree: CallTree, scope: Scope) -> Value:
             return _function(evaluator, name, tree, scope)
         case Attribute():
             return _method(evaluator, function, tree, scope)
+        case Item(value=Attribute(value=owner)):
+            value = evaluator.value(owner, scope)
+            if not isinstance(value, Objects):
+                evaluator.refuse(tree, "only functions can be called")
+            return xaod.typed_method(evaluator, value, function, tree, scope)
         case _:
-            evaluator.refuse(tree, "only functions can be called")
+            return evaluator.refuse(tree, "only functions can be called")
 
 
 def _at_once(evaluator: Evaluator, function: Lambda, tree: CallTree, scope: Scope) -> Value:
@@ -108,10 +126,15 @@ def _at_once(evaluator: Evaluator, function: Lambda, tree: CallTree, scope: Scop
 
 def _method(evaluator: Evaluator, function: Attribute, tree: CallTree, scope: Scope) -> Value:
     value = evaluator.value(function.value, scope)
+    if xaod.is_accessor(value, function.name):
+        assert isinstance(value, Event)  # noqa: S101  narrows for the type checker
+        return xaod.collection(evaluator, value, function, tree, scope)
+    if isinstance(value, Objects):
+        return xaod.method(evaluator, value, function, tree, scope)
     if function.name in vectors.CONVERSIONS:
         return vectors.convert(evaluator, value, tree)
     if vectors.is_momentum(value):
-        return vectors.method(evaluator, value, tree, scope)
+        return vectors.method(evaluator, value, function.name, tree, scope)
     what = {
         Event: "the event",
         Struct: "a record",
@@ -119,7 +142,7 @@ def _method(evaluator: Evaluator, function: Attribute, tree: CallTree, scope: Sc
         Array: "this value",
     }[type(value)]
     hint = f"call the function: {function.name}(...)" if is_function(function.name) else None
-    evaluator.refuse_at(function.span, f"{what} has no method {function.name!r}", hint)
+    return evaluator.refuse_at(function.span, f"{what} has no method {function.name!r}", hint)
 
 
 # -- functions -----------------------------------------------------------------------------
@@ -128,34 +151,36 @@ def _method(evaluator: Evaluator, function: Attribute, tree: CallTree, scope: Sc
 def _function(evaluator: Evaluator, name: str, tree: CallTree, scope: Scope) -> Value:
     if name in scope.variables:
         evaluator.refuse(tree.function, f"{name!r} is a variable and cannot be called")
-    arguments = tree.arguments
-    count = len(arguments)
-    if name in _PAIRWISE and count == 2:
+    if name in _PAIRWISE and len(tree.arguments) == 2:
         name = _PAIRWISE[name]
-    elif name in _OVER_LISTS and not (name in {"any", "all"} and count != 1):
+    if name in _OVER_LISTS:
         return _over_list(evaluator, _OVER_LISTS[name], tree, scope)
-    elif name in _OTHER:
+    if name in _OTHER:
         return _other(evaluator, name, tree, scope)
-    wanted = 1 if name in _UNARY else 2 if name in _OPERATORS or name in _COMPARISONS else None
-    if wanted is not None and (count != wanted or tree.keywords):
-        evaluator.refuse(tree, f"{name} takes {wanted} argument{'s' if wanted > 1 else ''}")
-    if name in _UNARY:
-        sign = _UNARY[name]
-        return evaluator.value(UnaryTree(sign, arguments[0], tree.span), scope)  # type: ignore[arg-type]
-    if wanted == 2:
-        one, two = (evaluator.array(item, scope, name) for item in arguments)
-        if name in _COMPARISONS:
-            return arithmetic.compare(evaluator, _COMPARISONS[name], one, two, tree.span)
-        return arithmetic.arithmetic(evaluator, _OPERATORS[name], one, two, tree.span)
+    if name in _UNARY or name in _OPERATORS or name in _COMPARISONS:
+        return _operator(evaluator, name, tree, scope)
     function = find_function(name)
     if function is None or function.kind != "elementwise":
-        _refuse_function(evaluator, name, tree)
+        return _refuse_function(evaluator, name, tree)
     if function.name == "where":
         return _where(evaluator, tree, scope)
     return _elementwise(evaluator, function, tree, scope)
 
 
-def _refuse_function(evaluator: Evaluator, name: str, tree: CallTree) -> None:
+def _operator(evaluator: Evaluator, name: str, tree: CallTree, scope: Scope) -> Value:
+    """Return the operator of Python that a function of NumPy is."""
+    wanted = 1 if name in _UNARY else 2
+    if len(tree.arguments) != wanted or tree.keywords:
+        evaluator.refuse(tree, f"{name} takes {wanted} argument{'s' if wanted > 1 else ''}")
+    if name in _UNARY:
+        return evaluator.value(Unary(_UNARY[name], tree.arguments[0], tree.span), scope)
+    if name in _OPERATORS:
+        left, right = tree.arguments
+        return evaluator.value(Binary(_OPERATORS[name], left, right, tree.span), scope)
+    return evaluator.value(Compare(tree.arguments, (_COMPARISONS[name],), tree.span), scope)
+
+
+def _refuse_function(evaluator: Evaluator, name: str, tree: CallTree) -> NoReturn:
     known = find_function(name)
     hint = close_names(name, _names())
     if known is not None:
@@ -246,7 +271,7 @@ def _elementwise(evaluator: Evaluator, function: Function, tree: CallTree, scope
         span = tree.span if column is None else (column, column)
         evaluator.refuse_at(span, error.problem, error.hint)
     arrays = tuple(
-        operands[item.name] if isinstance(item, Column) else Array(item, _type_of(evaluator, item))
+        operands[item.name] if isinstance(item, Column) else _constant(evaluator, item)
         for item in args
     )
     return evaluator.algebra.elementwise(
@@ -254,10 +279,9 @@ def _elementwise(evaluator: Evaluator, function: Function, tree: CallTree, scope
     )
 
 
-def _type_of(evaluator: Evaluator, constant: Expr) -> object:
-    return (
-        evaluator.algebra.constant(constant.value).type if isinstance(constant, Constant) else None
-    )
+def _constant(evaluator: Evaluator, item: Expr) -> Array:
+    assert isinstance(item, Constant)  # noqa: S101  what is no column is one
+    return evaluator.algebra.constant(item.value, item.span)
 
 
 def _other(evaluator: Evaluator, name: str, tree: CallTree, scope: Scope) -> Value:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from sxdask.core.results import Shape, Total
 from sxdask.core.types import Unknown
-from sxdask.plan.expr import Expr
-from sxdask.plan.func_adl import arithmetic, fields, sequences
+from sxdask.plan.func_adl import arithmetic, fields, sequences, xaod
 from sxdask.plan.func_adl.algebra import Algebra
 from sxdask.plan.func_adl.results import RESULTS, names_of_columns, require_answerable
 from sxdask.plan.func_adl.tree import (
@@ -26,11 +26,13 @@ from sxdask.plan.func_adl.tree import (
 )
 from sxdask.plan.func_adl.tree import Call as CallTree
 from sxdask.plan.func_adl.values import Array, Event, Loop, Picks, Struct, Value, leaves
-from sxdask.plan.nodes import Filter, Node, Output, Plan, Project, Scan, Shape, Total
+from sxdask.plan.func_adl.xaod_objects import Objects
+from sxdask.plan.nodes import Filter, Node, Output, Plan, Project, Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sxdask.plan.expr import Expr
     from sxdask.plan.func_adl.evaluate import Evaluator, Scope
     from sxdask.plan.nodes import SchemaSource
     from sxdask.plan.place import SourceText
@@ -154,7 +156,7 @@ def _operator(evaluator: Evaluator, step: Operator, rows: Rows, scope: Scope) ->
         case "Sum" | "Min" | "Max":
             return _total(evaluator, step, rows)
         case _:
-            evaluator.refuse(step, f"{name} over all events is not possible", _PER_EVENT)
+            return evaluator.refuse(step, f"{name} over all events is not possible", _PER_EVENT)
 
 
 def _with_body(
@@ -204,7 +206,7 @@ def _over_items(evaluator: Evaluator, step: Operator, rows: Rows, scope: Scope) 
         return replace(rows, value=test, total=Total(kind))
     if name in _TOTALS:
         return _total(evaluator, step, rows)
-    evaluator.refuse(step, f"{name} over all events is not possible", _PER_EVENT)
+    return evaluator.refuse(step, f"{name} over all events is not possible", _PER_EVENT)
 
 
 def _total(evaluator: Evaluator, step: Operator, rows: Rows) -> Rows:
@@ -231,7 +233,7 @@ def _output(evaluator: Evaluator, rows: Rows) -> Output:
             return Output("", rows.root)
         value = fields.all_branches(evaluator, value)
     shape = Shape(items=rows.joined)
-    if isinstance(value, Struct) and value.lists == int(rows.joined):
+    if type(value) is Struct and value.lists == int(rows.joined):
         pairs = zip(value.names, value.values, strict=True)
         outputs = tuple((name, expression(evaluator, item)) for name, item in pairs)
         shape = replace(shape, is_tuple=value.is_tuple)
@@ -272,6 +274,8 @@ def assembled(evaluator: Evaluator, value: Value) -> Array:
             return assembled(evaluator, sequences.listed(evaluator, value))
         case Event():
             return assembled(evaluator, fields.all_branches(evaluator, value))
+        case Objects():
+            return xaod.refuse_result(evaluator, value)
         case Struct(names=names, values=values, lists=lists):
             return evaluator.algebra.zip(
                 None if value.is_tuple else names,

@@ -8,29 +8,24 @@ partition, however deep the lambdas nest.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from sxdask.core.errors import close_names
 from sxdask.core.types import Record
-from sxdask.plan.func_adl import arithmetic, calls, fields, sequences
+from sxdask.plan.func_adl import arithmetic, calls, fields, operators, sequences
 from sxdask.plan.func_adl.dataset import plan_rows
 from sxdask.plan.func_adl.tree import (
     Attribute,
-    Binary,
     Call,
-    Choice,
-    Compare,
     Dataset,
     Item,
     Lambda,
-    Logical,
     Mapping,
     Name,
     Operator,
     Range,
     Sequence,
     Tree,
-    Unary,
 )
 from sxdask.plan.func_adl.tree import Value as Literal
 from sxdask.plan.func_adl.values import Array, Event, Loop, Picks, Struct, Value
@@ -108,26 +103,22 @@ class Evaluator:
                 return fields.attribute(self, tree, scope)
             case Item():
                 return fields.item(self, tree, scope)
-            case Sequence(items):
-                names = tuple(map(str, range(len(items))))
-                values = tuple(self.value(item, scope) for item in items)
-                return Struct(names, values, is_tuple=True)
-            case Mapping(keys, values):
-                return Struct(keys, tuple(self.value(item, scope) for item in values))
             case Operator():
-                return sequences.apply(self, tree, scope)
+                return operators.apply(self, tree, scope)
             case Call():
                 return calls.call(self, tree, scope)
-            case Unary() | Binary() | Compare() | Logical() | Choice():
+            case Sequence() | Mapping():
+                return self._record(tree, scope)
+            case Lambda() | Dataset():
+                return self.refuse(tree, *_NO_VALUE[type(tree)])
+            case _:
                 return arithmetic.apply(self, tree, scope)
-            case Lambda():
-                self.refuse(tree, "a lambda stands where a value is expected")
-            case Dataset():
-                self.refuse(
-                    tree,
-                    "the dataset stands where a value of one event is expected",
-                    "a query has one EventDataset, at its beginning",
-                )
+
+    def _record(self, tree: Sequence | Mapping, scope: Scope) -> Struct:
+        if isinstance(tree, Mapping):
+            return Struct(tree.keys, tuple(self.value(item, scope) for item in tree.values))
+        names = tuple(map(str, range(len(tree.items))))
+        return Struct(names, tuple(self.value(item, scope) for item in tree.items), is_tuple=True)
 
     def array(self, tree: Tree, scope: Scope, use: str) -> Array:
         """Return the numbers, booleans or texts that `tree` stands for; `use` says what for."""
@@ -143,17 +134,21 @@ class Evaluator:
         """
         match value:
             case Array(type=Record()) | Struct(lists=0):
-                self.refuse(place, f"{use} needs a plain value, and this is a record", _FIELD)
+                return self.refuse(
+                    place, f"{use} needs a plain value, and this is a record", _FIELD
+                )
             case Array():
                 return value
             case Picks(lists=0):
                 return self.as_array(sequences.listed(self, value), place, use)
             case Event():
-                self.refuse(
+                return self.refuse(
                     place, f"{use} needs a plain value, and this is the event", "such as e.MET_pt"
                 )
             case _:
-                self.refuse(place, f"{use} needs plain values, and these are records", _FIELD)
+                return self.refuse(
+                    place, f"{use} needs plain values, and these are records", _FIELD
+                )
 
     def _name(self, tree: Name, scope: Scope) -> Value:
         if tree.id in scope.variables:
@@ -164,7 +159,7 @@ class Evaluator:
             self.refuse(tree, f"{tree.id} is a function", f"call it: {tree.id}(...)")
         known = tuple(scope.variables)
         names = ", ".join(map(repr, known))
-        self.refuse(
+        return self.refuse(
             tree,
             f"there is no variable {tree.id!r}",
             close_names(tree.id, known) or f"the variables here are {names}; write e.name"
@@ -181,4 +176,11 @@ class Evaluator:
         self.algebra.refuse(span, problem, hint)
 
 
-_FIELD = "take a field first, such as x.pt"
+_FIELD: Final = "take a field first, such as x.pt"
+_NO_VALUE: Final = {
+    Lambda: ("a lambda stands where a value is expected", "write what it gives, or use Select"),
+    Dataset: (
+        "the dataset stands where a value of one event is expected",
+        "a query has one EventDataset, at its beginning",
+    ),
+}

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 from sxdask.core.errors import close_names
 from sxdask.core.types import FixedList, ListOf, Option, Primitive, Record
 from sxdask.plan.expr import Column, Constant, Slice, Subscript
-from sxdask.plan.func_adl import sequences, vectors
+from sxdask.plan.func_adl import sequences, vectors, xaod
 from sxdask.plan.func_adl.tree import Attribute, Item, Name, Range, Tree
 from sxdask.plan.func_adl.tree import Value as Literal
-from sxdask.plan.func_adl.values import Array, Event, Picks, Struct, Value, lists_of
+from sxdask.plan.func_adl.values import Array, Event, Picks, Struct, Value, lists_of, map_arrays
+from sxdask.plan.func_adl.xaod_objects import Objects
 from sxdask.plan.functions import CONSTANTS, MODULES
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def named(
     match value:
         case Event():
             return branch(evaluator, value, name, span, as_item=as_item)
+        case Objects():
+            return xaod.refuse_attribute(evaluator, value, name, span)
         case Struct():
             found = value.field(name)
             if found is None:
@@ -123,20 +126,24 @@ def item(evaluator: Evaluator, tree: Item, scope: Scope) -> Value:
         case Array():
             return _picked(evaluator, value, place, tree)
         case _:
-            evaluator.refuse(index, "an index is a number, a name, a mask or a list of numbers")
+            return evaluator.refuse(
+                index, "an index is a number, a name, a mask or a list of numbers"
+            )
 
 
 def at_position(evaluator: Evaluator, value: Value, number: int, tree: Item) -> Value:
     """Return a record's field by its position, as in func_adl_uproot, or a list's item."""
     record = _record_of(value.type) if isinstance(value, Array) else None
     match value:
+        case Objects():
+            return sequences.element(evaluator, value, number, tree, "an index")
         case Struct(names=names):
             _require_position(evaluator, number, len(names), tree)
             return value.values[number]
         case Array() if record is not None:
             _require_position(evaluator, number, len(record.fields), tree)
             return named(evaluator, value, record.fields[number][0], tree.span, as_item=True)
-        case Picks(items=items) if all(isinstance(item, Struct) for item in items):
+        case Picks(items=items) if all(type(item) is Struct for item in items):
             picked = tuple(at_position(evaluator, item, number, tree) for item in items)
             return replace(value, items=picked)
         case _:
@@ -152,7 +159,7 @@ def _sliced(evaluator: Evaluator, value: Value, index: Range, tree: Item) -> Val
     bounds = [_bound(evaluator, part) for part in (index.start, index.stop, index.step)]
     if bounds[2] == 0:
         evaluator.refuse(index, "the step of a slice cannot be 0")
-    if isinstance(value, Struct):
+    if type(value) is Struct:
         part = slice(*bounds)
         return replace(value, names=value.names[part], values=value.values[part])
     if isinstance(value, Picks) and value.lists == 0:
@@ -165,7 +172,7 @@ def _sliced(evaluator: Evaluator, value: Value, index: Range, tree: Item) -> Val
         made = evaluator.algebra.make(lambda x: Subscript(x, places, tree.span), array)
         return evaluator.algebra.like(array, made)
 
-    return sequences.map_arrays(sequence, change)
+    return map_arrays(sequence, change)
 
 
 def _bound(evaluator: Evaluator, part: Tree | None) -> int | None:
@@ -173,7 +180,7 @@ def _bound(evaluator: Evaluator, part: Tree | None) -> int | None:
         return None
     if isinstance(part, Literal) and type(part.value) is int:
         return part.value
-    evaluator.refuse(part, "the bounds of a slice are whole numbers")
+    return evaluator.refuse(part, "the bounds of a slice are whole numbers")
 
 
 def _picked(evaluator: Evaluator, value: Value, index: Array, tree: Item) -> Value:
