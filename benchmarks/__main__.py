@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MODULES = {
     "P1": "p1_cold_read",
     "P2": "p2_compile",
+    "P3": "p3_adl",
     "P4": "p4_skim",
     "read": "full_read",
     "growth": "growth",
