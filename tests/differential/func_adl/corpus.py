@@ -34,14 +34,12 @@ class Case:
     because: str = ""
 
 
-def cases() -> list[Case]:
-    """Return the whole corpus, theme by theme."""
+def cases(path: Path) -> list[Case]:
+    """Return the cases of one file of the corpus."""
+    theme = yaml.safe_load(path.read_text(encoding="utf-8"))
     found = []
-    for path in sorted(CORPUS.glob("*.yaml")):
-        theme = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for heading, entries in theme["cases"].items():
-            for number, entry in enumerate(entries, 1):
-                told: dict[str, Any] = {"query": entry} if isinstance(entry, str) else entry
-                name = f"{path.stem}: {heading} {number}"
-                found.append(Case(name, theme["data"], **told))
+    for heading, entries in theme["cases"].items():
+        for number, entry in enumerate(entries, 1):
+            told: dict[str, Any] = {"query": entry} if isinstance(entry, str) else entry
+            found.append(Case(f"{path.stem}: {heading} {number}", theme["data"], **told))
     return found

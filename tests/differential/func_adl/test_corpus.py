@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import sxdask as sx
-from tests.differential.func_adl.corpus import Case, cases
+from tests.differential.func_adl.corpus import CORPUS, Case, cases
 from tests.differential.func_adl.interpreter import interpret
 from tests.differential.func_adl.oracle import ask, difference, notation, rows, type_text
 from tests.differential.func_adl.values import Sequence, WrongQueryError, plain, type_of
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.differential.func_adl.conftest import Data
 
-CASES = cases()
+CASES = [case for path in sorted(CORPUS.glob("*.yaml")) for case in cases(path)]
 SAME = [case for case in CASES if not case.right and not case.refused]
 RIGHT = [case for case in CASES if case.right]
 REFUSED = [case for case in CASES if case.refused]

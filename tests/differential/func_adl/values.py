@@ -140,6 +140,8 @@ def type_of(example: Any) -> str:
         return "{" + ", ".join(fields) + "}"
     if isinstance(example, tuple):
         return "(" + ", ".join(map(type_of, example)) + ")"
+    if isinstance(example, str):
+        return "string"
     if isinstance(example, np.generic):
         return str(example.dtype)
     raise WrongQueryError(f"{example!r} is no number")
