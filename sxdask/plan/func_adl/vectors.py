@@ -20,6 +20,27 @@ CONVERSIONS: Final = frozenset({"ToFourMomentum", "ToFourMomenta"})
 """Methods that make four-vectors of records."""
 
 _COORDINATES: Final = "name the fields pt, eta, phi, mass (or energy), or px, py, pz, E"
+_ROOT_PROPERTIES: Final = {
+    **{name.capitalize(): name for name in ("pt", "eta", "phi", "px", "py", "pz", "rapidity")},
+    **{name.capitalize(): name for name in ("p", "theta", "beta", "gamma", "mt", "et")},
+    "E": "energy",
+    "Energy": "energy",
+    "M": "mass",
+    "M2": "mass2",
+    "Mag": "mass",
+    "Perp": "pt",
+    "CosTheta": "costheta",
+    "PseudoRapidity": "eta",
+}
+"""Methods of ROOT's TLorentzVector, which ``p4()`` of an xAOD object is, as properties."""
+
+_ROOT_METHODS: Final = {
+    "DeltaR": "deltaR",
+    "DeltaPhi": "deltaphi",
+    "Angle": "deltaangle",
+    "Dot": "dot",
+}
+
 _OPERATORS: Final = {"+": "add", "-": "subtract", "*": "scale", "/": "divide"}
 
 
@@ -104,6 +125,9 @@ def named(evaluator: Evaluator, value: Array, name: str, span: Span | None) -> A
 
 def method(evaluator: Evaluator, value: Array, name: str, tree: CallTree, scope: Scope) -> Array:
     """Return what a method such as ``deltaR`` gives."""
+    if name in _ROOT_PROPERTIES and not tree.arguments and not tree.keywords:
+        return named(evaluator, value, _ROOT_PROPERTIES[name], tree.span)
+    name = _ROOT_METHODS.get(name, name)
     if name not in METHODS:
         hint = f"it is no method: .{name}" if name in PROPERTIES else close_names(name, METHODS)
         evaluator.refuse(tree, f"a four-vector has no method {name!r}", hint)

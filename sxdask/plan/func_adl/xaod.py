@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from sxdask.core.errors import close_names
 from sxdask.core.types import FixedList, ListOf, Option, Primitive, String, Type
 from sxdask.plan.broadcast import MismatchError
+from sxdask.plan.expr import Call as Expression
 from sxdask.plan.expr import Constant
+from sxdask.plan.func_adl import vectors
 from sxdask.plan.func_adl.tree import Attribute, Call, Item, Name, Tree
 from sxdask.plan.func_adl.tree import Value as Literal
 from sxdask.plan.func_adl.values import Array, Event, Value
@@ -189,6 +191,9 @@ def _member(
                 evaluator, objects, arguments, f"vector<{words}>" if is_vector else words, tree.span
             )
     algebra, span = evaluator.algebra, tree.span
+    if name == "p4":
+        _require_none(name, arguments)
+        return _momentum(evaluator, objects, tree)
     link = METHODS.get((objects.kind, name))
     if link is not None and link[0] in objects.links():
         found = follow_link(algebra, objects, link[0], span)
@@ -200,6 +205,18 @@ def _member(
         _require_none(name, arguments)
         return follow_link(algebra, objects, name, span)
     return Members(algebra, objects, span).call(name, arguments)
+
+
+def _momentum(evaluator: Evaluator, objects: Objects, tree: Call) -> Value:
+    """Return the four-vector of each object; a missing one for a missing object."""
+    algebra, span = evaluator.algebra, tree.span
+    record, present = Members(algebra, objects, span).momentum()
+    vector = vectors.convert(evaluator, record, tree)
+    if present is None or not isinstance(vector, Array):
+        return vector
+    return algebra.make(
+        lambda x, test: Expression("mask", (x, test), (), span), vector, present, is_momentum=True
+    )
 
 
 def _position(arguments: list[object]) -> int:

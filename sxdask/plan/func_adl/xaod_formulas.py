@@ -103,9 +103,6 @@ OVERRIDING: Final[dict[str, dict[str, str]]] = {
 }
 """Methods whose names are variables of another meaning; within, names are variables."""
 
-FOUR_MOMENTUM: Final = ("pt", "eta", "phi", "m")
-"""What `p4` is made of."""
-
 COUNTS: Final[dict[tuple[str, str], str]] = {
     ("Electron", "nTrackParticles"): "trackParticleLinks",
     ("Electron", "nCaloClusters"): "caloClusterLinks",

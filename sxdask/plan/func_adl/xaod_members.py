@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from sxdask.core.errors import close_names
 from sxdask.plan.broadcast import MismatchError
-from sxdask.plan.expr import Compare, Constant, Slice, Subscript
+from sxdask.plan.expr import Call, Compare, Constant, Slice, Subscript, Unary
+from sxdask.plan.func_adl.values import Array, Struct
 from sxdask.plan.func_adl.xaod_formulas import COUNTS, OVERRIDING, computed, formula, methods_of
-from sxdask.plan.func_adl.xaod_objects import Objects, is_valid, variable
+from sxdask.plan.func_adl.xaod_objects import Linked, Objects, is_valid, variable
 from sxdask.plan.func_adl.xaod_store import PAGE
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from sxdask.plan.expr import Expr, Span
     from sxdask.plan.func_adl.algebra import Algebra
-    from sxdask.plan.func_adl.values import Array
 
 _NEEDS_CPP: Final = {
     **dict.fromkeys(
@@ -39,6 +39,9 @@ _NEEDS_CPP: Final = {
 """Methods that take values of C++ types or fill a reference -> a variable to take instead."""
 
 
+_CYLINDRICAL: Final = ("pt", "eta", "phi", "m")
+_CARTESIAN: Final = ("px", "py", "pz", "e")
+_COORDINATES: Final = {"m": "mass", "e": "E"}
 _NUM_AUTHORS: Final = 16
 
 
@@ -101,6 +104,32 @@ class Members:
         if text is None:
             raise self._unknown(name)
         return self._computed(text, self.value)
+
+    def momentum(self) -> tuple[Struct, Array | None]:
+        """Return the coordinates of each object's four-vector, in double precision.
+
+        Where objects may be missing, also whether each is there: a four-vector
+        is missing as a whole and not coordinate by coordinate.
+        """
+        stored = self.objects.variables
+        names = _CARTESIAN if set(_CARTESIAN) <= set(stored) else _CYLINDRICAL
+        arrays = [self._computed(f"float64({name})", self.value) for name in names]
+        present: Array | None = None
+        if isinstance(self.objects.source, Linked):
+            last = (("axis", -1),)
+            present = self.algebra.make(
+                lambda x: Unary("~", Call("is_none", (x,), last, self.span), self.span), arrays[0]
+            )
+            arrays = [
+                item
+                if item.is_constant
+                else self.algebra.make(
+                    lambda x: Call("fill_none", (x, Constant(0.0)), last, self.span), item
+                )
+                for item in arrays
+            ]
+        labels = tuple(_COORDINATES.get(name, name) for name in names)
+        return Struct(labels, tuple(arrays)), present
 
     def _computed(self, text: str, value: Callable[[str], Array]) -> Array:
         return computed(self.algebra, text, value, self.span)
