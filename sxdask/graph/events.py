@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 
-from sxdask.core.errors import SxdaskError
+from sxdask.core.errors import SxdaskError, UnreadableBranchError
 from sxdask.core.events import ReadReport
 from sxdask.rootio.model import ScanSpec
 from sxdask.rootio.scan import scan
@@ -116,9 +116,10 @@ class LazyEvents:
         name = self._names[number]
         expected = ak.forms.from_dict(_keyed(json.loads(self._layout.columns[name].form), number))
         if form != expected:
-            error = SxdaskError(
-                f"column {name!r} was read as {form.type} and indexed as {expected.type}",
-                hint="this is a mistake in sxdask",
+            error = UnreadableBranchError(
+                f"branch {name!r} is {form.type} and its description says {expected.type}"[:380],
+                hint="leave it out: events[[...]] with the columns that are needed",
+                branch=name,
             )
             self.failure = self.failure or error
             raise error

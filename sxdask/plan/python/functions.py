@@ -80,7 +80,7 @@ def _of_callable(function: Callable[..., Any], limits: Limits) -> tuple[Function
     text = _source(function)
     used = _surroundings(function)
     values = [value for value in used.values() if value is not function]
-    found = frozenset(_texts(values)) | frozenset(_code_words(getattr(function, "__code__", None)))
+    found = frozenset(_texts(values)) | _words(function, text, used)
     if text and all(isinstance(value, types.ModuleType) for value in values):
         require_size(text, limits)
         imports = tuple(
@@ -91,6 +91,15 @@ def _of_callable(function: Callable[..., Any], limits: Limits) -> tuple[Function
     pickled = _pickled(function, name)
     require_size(pickled, limits)
     return Function(name, argument, _per(argument), text, pickled=pickled), found
+
+
+def _words(function: Any, text: str, used: Mapping[str, Any]) -> frozenset[str]:
+    """Return the words of the function's text, or of its code where the text is not Python."""
+    modules = [name for name, value in used.items() if isinstance(value, types.ModuleType)]
+    try:
+        return words(check(text), modules)
+    except SxdaskError:  # a lambda in the middle of a call, a decorator, no text at all
+        return frozenset(_code_words(getattr(function, "__code__", None)))
 
 
 def _argument(function: Callable[..., Any]) -> str:

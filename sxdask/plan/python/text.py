@@ -18,6 +18,8 @@ from sxdask.core.errors import RequestError, RequestTooLargeError, SelectionSynt
 from sxdask.plan.lexer import require_size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sxdask.plan.lexer import Limits
 
 NAME: Final = "run_query"
@@ -152,12 +154,27 @@ def _place(text: str, node: ast.stmt) -> int:
     return sum(map(len, lines[: node.lineno - 1])) + len(line)
 
 
-def words(program: Program) -> frozenset[str]:
-    """Return the attributes and texts in a program: among them are the columns it names."""
-    found: set[str] = set()
+def words(program: Program, modules: Iterable[str] = ()) -> frozenset[str]:
+    """Return the attributes and texts in a program: among them are the columns it names.
+
+    Attributes of modules (``np.sqrt``) are none; `modules` are names of modules
+    beside those that the program imports.
+    """
+    known, found = set(modules), set[str]()
+    attributes: list[ast.Attribute] = []
     for node in ast.walk(program.tree):
-        if isinstance(node, ast.Attribute):
-            found.add(node.attr)
+        if isinstance(node, ast.Import):
+            known |= {item.asname or item.name.partition(".")[0] for item in node.names}
+        elif isinstance(node, ast.Attribute):
+            attributes.append(node)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.add(node.value)
-    return frozenset(found)
+    of_modules = {id(node) for node in attributes if _root(node) in known}
+    return frozenset(found | {node.attr for node in attributes if id(node) not in of_modules})
+
+
+def _root(node: ast.expr) -> str | None:
+    """Return the name that a chain of attributes begins with."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
