@@ -20,8 +20,10 @@ from tests.differential.func_adl.values import (
     Sequence,
     WrongQueryError,
     broadcast,
+    plain,
     strong,
     truth,
+    type_of,
     zip_items,
 )
 
@@ -73,6 +75,12 @@ def interpret(text: str, events: Sequence) -> Any:
         if isinstance(result, Sequence):
             _ = result.example  # made now, while NumPy is quiet
         return result
+
+
+def judge(text: str, events: Sequence) -> tuple[str, Any]:
+    """Return the type of a row of the result, without options, and its rows as Python values."""
+    result = interpret(text, events)
+    return type_of(result.example if isinstance(result, Sequence) else result), plain(result)
 
 
 class Interpreter:
@@ -161,6 +169,8 @@ class Interpreter:
 
     def _ifexp(self, node: Any, scope: Scope) -> Any:
         test = self.value(node.test, scope)
+        if test is None:
+            return None
         if isinstance(test, Sequence):
             body, orelse = self.value(node.body, scope), self.value(node.orelse, scope)
             return broadcast(choose, test, body, orelse)
@@ -313,7 +323,7 @@ def contains(source: Any, value: Any) -> Any:
     items = source.items if isinstance(source, Sequence) else source
     if any(isinstance(item, Sequence) for item in items):
         raise WrongQueryError("a number cannot be among lists")
-    return np.bool_(any(item == value for item in items))
+    return None if value is None else np.bool_(any(item == value for item in items))
 
 
 def rename(result: Sequence, names: tuple[str, ...]) -> Sequence:

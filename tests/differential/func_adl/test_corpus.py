@@ -8,9 +8,9 @@ import pytest
 
 import sxdask as sx
 from tests.differential.func_adl.corpus import CORPUS, Case, cases
-from tests.differential.func_adl.interpreter import interpret
+from tests.differential.func_adl.interpreter import judge
 from tests.differential.func_adl.oracle import ask, difference, notation, rows, type_text
-from tests.differential.func_adl.values import Sequence, WrongQueryError, plain, type_of
+from tests.differential.func_adl.values import WrongQueryError
 from tests.refusals import error_of
 
 if TYPE_CHECKING:
@@ -29,12 +29,6 @@ SUMS, MOMENTA = 1e-6, 1e-3
 
 def _ours(case: Case, here: Data) -> Any:
     return sx.request(notation(case.query), case.query, dataset=here.dataset).compute()
-
-
-def _judged(case: Case, here: Data) -> tuple[str, Any]:
-    """Return type and rows of what the interpreter finds."""
-    result = interpret(case.query, here.events)
-    return type_of(result.example if isinstance(result, Sequence) else result), plain(result)
 
 
 def _named(case: Case) -> str:
@@ -58,7 +52,7 @@ def test_a_query_gives_what_func_adl_uproot_gives(case: Case, data: Callable[[st
 @pytest.mark.parametrize("case", RIGHT, ids=_named)
 def test_a_query_is_right_where_func_adl_uproot_is_not(case: Case, data: Callable[[str], Data]):
     here = data(case.data)
-    kind, wanted = _judged(case, here)
+    kind, wanted = judge(case.query, here.events)
     assert kind == case.right.replace("?", "")
     got = _ours(case, here)
     assert type_text(got) == case.right
@@ -86,7 +80,7 @@ def test_the_interpreter_agrees_with_func_adl_uproot(theme: str, data: Callable[
         here = data(case.data)
         other = ask(case.query, here.path, here.tree)
         try:
-            kind, wanted = _judged(case, here)
+            kind, wanted = judge(case.query, here.events)
         except WrongQueryError:
             continue  # a record of momenta, or NumPy's sum of lists
         judged += 1
