@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _INT: Final = Primitive("int64")
+_MOST_COMBINED: Final = 100
 
 
 def broadcast_type(_: str, args: Sequence[Type], __: Options) -> Type:
@@ -83,8 +84,8 @@ def combinations_type(name: str, args: Sequence[Type], options: Options) -> Type
     """Return the type of all tuples of different items of one list."""
     place = within_event(name, args[0], options)
     count, fields = options.get("n"), options.get("fields")
-    if not isinstance(count, int) or count < 1:
-        raise MismatchError(f"{name} needs n of at least 1")
+    if not isinstance(count, int) or not 1 <= count <= _MOST_COMBINED:
+        raise MismatchError(f"{name} needs n of at least 1 and at most {_MOST_COMBINED}")
     if isinstance(fields, tuple) and len(fields) != count:
         raise MismatchError(f"{name} of {count} needs {count} fields, not {len(fields)}")
     if place is None:

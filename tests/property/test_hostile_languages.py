@@ -155,6 +155,47 @@ def test_deep_text_is_refused_at_once(language, kind):
     refused(language, WITHIN[language](DEEP[kind]))
 
 
+def nested(pattern, times):
+    """Return `pattern` put into itself."""
+    text = "1"
+    for _ in range(times):
+        text = pattern.replace("_", text)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("language", "pattern", "times"),
+    [
+        ("native", "(0 < _ < nMuon)", 60),
+        ("uproot-raw", "(0 < _ < nMuon)", 60),
+        ("native", "(nMuon & _ == 1) * 1", 40),
+        ("func_adl", "(0 < _ < e.nMuon)", 60),
+        ("func_adl", "(lambda v: v + v)(_)", 60),
+        ("qastle", "(call (lambda (list v) (+ v v)) _)", 60),
+        ("qastle", "(Select (attr e 'Muon_pt') (lambda (list v) (+ v _)))", 40),
+    ],
+)
+def test_values_that_are_used_twice_do_not_multiply(language, pattern, times):
+    text = nested(pattern, times)
+    with within(SECONDS):
+        try:
+            FRONTENDS.load(language)(LIMITS).parse(WITHIN[language](text), Source())
+        except SxdaskError as error:
+            require_readable(error)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("native", "num(combinations(Jet_pt, 2222222222)) > 1"),
+        ("func_adl", "e.Jet_pt.Choose(2222222222)"),
+        ("qastle", "(Choose (attr e 'Jet_pt') 2222222222)"),
+    ],
+)
+def test_huge_numbers_of_combinations_are_refused(language, text):
+    refused(language, WITHIN[language](text))
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("kind", LARGE)
 def test_ten_megabytes_are_refused_without_being_read(language, kind):
