@@ -128,6 +128,7 @@ def _unknown(_: tuple[Number, ...]) -> TypeOrWeak:
 
 _LEAF_RULES: Final[dict[str, Callable[[tuple[Number, ...]], TypeOrWeak]]] = {
     "float": lambda numbers: float_of(_promote_all(numbers)),
+    "float_first": lambda numbers: float_of(settle_number(numbers[0])),
     "float64": lambda _: Primitive("float64"),
     "int64": lambda _: Primitive("int64"),
     # uproot's formulas are arithmetic with Python floats: integers become float64

@@ -21,6 +21,7 @@ Kind: TypeAlias = Literal["elementwise", "reducer", "structural"]
 KeywordKind: TypeAlias = Literal["bool", "int", "number", "axis", "str", "names"]
 Rule: TypeAlias = Literal[
     "float",
+    "float_first",
     "float64",
     "int64",
     "float_weak",
@@ -176,7 +177,7 @@ _TABLE: Final[tuple[Function, ...]] = (
     *_elementwise("float", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh"),
     *_elementwise("float", "cbrt", "cos", "cosh", "exp", "exp2", "expm1", "fabs", "log"),
     *_elementwise("float", "log10", "log1p", "log2", "rint", "sin", "sinh", "sqrt", "tan", "tanh"),
-    *_elementwise("float", "deg2rad", "rad2deg"),
+    *_elementwise("float", "deg2rad", "rad2deg", "spacing"),
     *_elementwise("float64", "float64"),
     *_elementwise("int64", "int64"),
     *_elementwise("float", "arctan2", "copysign", "hypot", "nextafter", arity=2),
@@ -187,7 +188,8 @@ _TABLE: Final[tuple[Function, ...]] = (
     *_elementwise("conjugate", "conjugate"),
     *_elementwise("bool", "isfinite", "isinf", "isnan", "signbit", "logical_not"),
     *_elementwise("bool", "logical_and", "logical_or", "logical_xor", arity=2),
-    *_elementwise("promote", "fmax", "fmin", "fmod", "maximum", "minimum", arity=2),
+    *_elementwise("promote", "fmax", "fmin", "fmod", "gcd", "lcm", "maximum", "minimum", arity=2),
+    *_elementwise("float_first", "ldexp", arity=2),
     *_elementwise("float", "logaddexp", "logaddexp2", "heaviside", arity=2),
     *_elementwise("float64", "float_power", arity=2),
     Function(

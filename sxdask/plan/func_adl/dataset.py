@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _PER_EVENT: Final = "inside Select or Where it acts on the lists of each event"
 _ROWS: Final = "the rows"  # no variable of a lambda can be called so
-_TOTALS: Final = {"Count": "count", "Sum": "sum", "Min": "min", "Max": "max"}
+_TOTALS: Final = frozenset({"Count", "Sum", "Min", "Max", "Contains"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def _operator(evaluator: Evaluator, step: Operator, rows: Rows, scope: Scope) ->
         case "Count":
             one = evaluator.algebra.constant(1, step.span)
             return replace(rows, value=one, total=Total("count"))
-        case "Sum" | "Min" | "Max":
+        case "Sum" | "Min" | "Max" | "Contains":
             return _total(evaluator, step, rows)
         case _:
             return evaluator.refuse(step, f"{name} over all events is not possible", _PER_EVENT)
@@ -219,8 +219,15 @@ def _total(evaluator: Evaluator, step: Operator, rows: Rows) -> Rows:
             f"{step.name} over all events needs one number a row, and these are lists",
             "reduce the lists first, or use SelectMany",
         )
-    kind = step.name.lower()
-    return replace(rows, value=value, total=Total(kind))  # type: ignore[arg-type]
+    match step.name:
+        case "Contains":
+            wanted = evaluator.array(step.arguments[0], evaluator.scope(), "Contains")
+            equal = arithmetic.compare(evaluator, "==", value, wanted, step.span)
+            return replace(rows, value=equal, total=Total("any"))
+        case "Sum":
+            return replace(rows, value=value, total=Total("sum"))
+        case _:
+            return replace(rows, value=value, total=Total("min" if step.name == "Min" else "max"))
 
 
 # -- the result ----------------------------------------------------------------------------

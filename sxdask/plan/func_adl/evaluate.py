@@ -95,6 +95,8 @@ class Evaluator:
     def value(self, tree: Tree, scope: Scope) -> Value:
         """Return what `tree` stands for."""
         match tree:
+            case Literal(None):
+                return self.refuse(tree, "None is no value of a query")
             case Literal(value, span):
                 return self.algebra.constant(value, span)
             case Name():

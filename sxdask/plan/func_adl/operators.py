@@ -70,7 +70,7 @@ def _zip(evaluator: Evaluator, tree: Operator, value: Value, scope: Scope) -> Va
                 sequences.enter(item, loop) if lists_of(item) else item for item in value.values
             )
             return sequences.leave(evaluator, replace(value, values=values), loop, lists[0])
-    if isinstance(value, Struct) and value.lists:
+    if isinstance(value, Struct):
         return value
     return evaluator.refuse(
         tree,
@@ -171,7 +171,7 @@ def _choose(evaluator: Evaluator, tree: Operator, sequence: Value, scope: Scope)
         )
     algebra = evaluator.algebra
     sequence = algebra.loosen(sequence)
-    first = next(leaves(sequence))
+    first = sequences.counted(sequence)
     options = (("axis", len(first.loops)), ("n", count))
     index = algebra.make(lambda x: Call("argcombinations", (x,), options, tree.span), first)
     items = tuple(
@@ -189,15 +189,21 @@ def contains(
         return _among(evaluator, wanted, source, scope, span)
     if isinstance(wanted, Items):
         return _among(evaluator, source, wanted, scope, span)
-    found = evaluator.value(source, scope)
-    sequence = sequences.require(evaluator, found, source, "Contains")
-    items = evaluator.as_array(sequence, source, "Contains")
+    found = sequences.require(evaluator, evaluator.value(source, scope), source, "Contains")
+    items = evaluator.as_array(found, source, "Contains")
     value = evaluator.array(wanted, scope, "Contains")
+    return _is_item(evaluator, items, value, scope, source)
+
+
+def _is_item(evaluator: Evaluator, items: Array, value: Array, scope: Scope, source: Tree) -> Array:
     loop = scope.loop()
+    if value.lists > 0:  # for each item of the one list, whether it is in the other
+        one = replace(value, loops=(*value.loops, loop))
+        inner = _is_item(evaluator, items, one, scope.inside(), source)
+        held = sequences.leave(evaluator, inner, loop, value)
+        return evaluator.as_array(held, source, "Contains")
     item = replace(items, loops=(*items.loops, loop))
-    if value.lists > 0:
-        evaluator.refuse(wanted, "Contains looks for one value and this is a list")
-    equal = arithmetic.compare(evaluator, "==", item, value, span)
+    equal = arithmetic.compare(evaluator, "==", item, value, source.span)
     held = sequences.leave(evaluator, equal, loop, items)
     return sequences.reduced(evaluator, held, "any", source)
 
