@@ -190,9 +190,14 @@ def reduced(evaluator: Evaluator, sequence: Value, function: str, tree: Tree) ->
     return evaluator.algebra.call(function, array, span=tree.span, axis=len(array.loops))
 
 
+def counted(sequence: Value) -> Array:
+    """Return an array that has as many items as `sequence`, for counting and choosing."""
+    return shape(sequence) if isinstance(sequence, Objects) else next(leaves(sequence))
+
+
 def count(evaluator: Evaluator, sequence: Value, tree: Tree) -> Array:
     """Return the number of items of each list."""
-    first = shape(sequence) if isinstance(sequence, Objects) else next(leaves(sequence))
+    first = counted(sequence)
     return evaluator.algebra.call("num", first, span=tree.span, axis=len(first.loops))
 
 
