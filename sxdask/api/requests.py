@@ -99,4 +99,8 @@ def _dataset_of(recipe: Recipe, path: str, settings: Settings) -> Dataset:
         from sxdask.testing.generated import generated_files
 
         source = generated_files(spec.generate, settings.cache_dir)
+    elif spec.sample is not None:
+        from sxdask.testing.samples import sample_files
+
+        source = str(sample_files(settings.cache_dir) / spec.sample)
     return open_dataset(source, recipe.tree, name=spec.name, settings=settings)

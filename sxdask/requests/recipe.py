@@ -54,16 +54,21 @@ class Generate(_Strict):
 
 
 class DatasetSpec(_Strict):
-    """What to read: files that exist, or data to generate."""
+    """What to read: files that exist, data to generate, or a real sample file.
+
+    `sample` is a file of `sxdask.testing.sample_files`, fetched once.
+    """
 
     files: Files | None = None
     generate: Generate | None = None
+    sample: str | None = Field(default=None, pattern=r"^[\w.-]+\.root$", max_length=200)
     name: str | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.files is None) == (self.generate is None):
-            raise ValueError("give either 'files' or 'generate'")
+        given = [item for item in (self.files, self.generate, self.sample) if item is not None]
+        if len(given) != 1:
+            raise ValueError("give one of 'files', 'generate' and 'sample'")
         return self
 
 
@@ -137,7 +142,7 @@ class Recipe(_Strict):
     def source(self) -> Files | None:
         """The files to read, with relative paths made to start at the recipe's folder.
 
-        None if the recipe generates its data or leaves the dataset open.
+        None if the recipe generates its data, takes a sample or leaves the dataset open.
         """
         files = self.dataset.files if self.dataset else None
         match files:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ALL = sorted((Path(__file__).parents[2] / "graphs" / "recipes").glob("*.yaml"))
-# The ADL benchmark queries have a test of their own, test_adl_queries.py.
-RECIPES = [path for path in ALL if not path.stem.startswith("adl_")]
+# The ADL benchmark queries and PHYSLITE have tests of their own: test_adl_queries.py and
+# test_physlite_queries.py.
+RECIPES = [path for path in ALL if not path.stem.startswith(("adl_", "physlite_"))]
 
 
 def muon_columns(e):
@@ -229,8 +230,10 @@ def test_a_recipe_gives_what_the_same_physics_gives_by_hand(path):
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
-def test_a_recipe_tells_a_physicist_what_it_is(path):
+def test_a_recipe_tells_a_physicist_what_it_is(path, request, monkeypatch):
     recipe = load_recipe(path)
+    if recipe.dataset is not None and recipe.dataset.sample is not None:
+        monkeypatch.setenv("SXDASK_SAMPLES", str(request.getfixturevalue("samples")))
     assert 10 < len(recipe.title) < 80
     assert len(recipe.description.split()) >= 15
     assert sx.load(path).title == recipe.title

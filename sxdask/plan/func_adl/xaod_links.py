@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sxdask.plan.expr import Span
     from sxdask.plan.func_adl.algebra import Algebra
     from sxdask.plan.func_adl.values import Array
-    from sxdask.plan.func_adl.xaod_store import Container, Store
+    from sxdask.plan.func_adl.xaod_store import Container
 
 METHODS: Final[dict[tuple[str, str], tuple[str, bool]]] = {
     ("Electron", "trackParticle"): ("trackParticleLinks", True),
@@ -45,6 +45,9 @@ PRIMARY_TRACKS: Final = (
 """Links of a muon, in the order in which the formula of its primary track names them."""
 
 _TARGETS: Final[dict[str, tuple[str, ...]]] = {
+    "Electron.trackParticleLinks": ("GSFTrackParticles",),
+    "Photon.vertexLinks": ("GSFConversionVertices",),
+    "TauTrack.trackLinks": ("InDetTrackParticles",),
     "combinedTrackParticleLink": ("CombinedMuonTrackParticles",),
     "inDetTrackParticleLink": ("InDetTrackParticles", "InDetForwardTrackParticles"),
     "extrapolatedMuonSpectrometerTrackParticleLink": ("ExtrapolatedMuonTrackParticles",),
@@ -55,7 +58,10 @@ _TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "originalTrackParticle": ("InDetTrackParticles",),
     "GhostTrack": ("InDetTrackParticles",),
 }
-"""Links that lead to containers of these names only; all others are looked for by class."""
+"""Links, of any class or of one, that lead to containers of these names where there are any.
+
+All others are looked for in every container of their class: a branch of each is read.
+"""
 
 _KINDS: Final = (
     (re.compile(r".*track\w*particle.*|ghosttrack.*", re.IGNORECASE), "TrackParticle"),
@@ -81,7 +87,7 @@ def follow_link(algebra: Algebra, objects: Objects, name: str, span: Span | None
         If the file has no container that they could lead to.
     """
     kind = _kind_of(objects, name)
-    targets = _targets(objects.store, name, kind)
+    targets = _targets(objects, name, kind)
     if not targets:
         raise MismatchError(
             f"{name} leads to objects that are not in this file",
@@ -107,13 +113,17 @@ def _kind_of(objects: Objects, name: str) -> str | None:
     return next((kind for pattern, kind in _KINDS if pattern.fullmatch(name)), None)
 
 
-def _targets(store: Store, name: str, kind: str | None) -> tuple[Container, ...]:
-    if kind is None:
-        return store.particles()
-    found = store.containers_of(kind)
-    if name in _TARGETS:
-        return tuple(item for item in found if item.name in _TARGETS[name])
-    return tuple(item for item in found if item.key is not None)
+def _targets(objects: Objects, name: str, kind: str | None) -> tuple[Container, ...]:
+    store = objects.store
+    found = store.particles() if kind is None else store.containers_of(kind)
+    known = tuple(item for item in found if item.key is not None)
+    names = _TARGETS.get(f"{objects.kind}.{name}", _TARGETS.get(name, ()))
+    return tuple(item for item in known if item.name in names) or known
+
+
+def _has_targets(objects: Objects, name: str) -> bool:
+    names = [item.name for item in objects.store.containers_of("TrackParticle")]
+    return name in objects.links() and not set(names).isdisjoint(_TARGETS[name])
 
 
 def primary_track(algebra: Algebra, objects: Objects, span: Span | None) -> Objects:
@@ -125,7 +135,7 @@ def primary_track(algebra: Algebra, objects: Objects, span: Span | None) -> Obje
     found = {
         name: follow_link(algebra, objects, name, span)
         for name in PRIMARY_TRACKS
-        if name in objects.links() and _targets(objects.store, name, "TrackParticle")
+        if _has_targets(objects, name)
     }
     alone = [found[name] for name in PRIMARY_TRACKS[2:] if name in found]
     if not set(PRIMARY_TRACKS[:2]) <= set(found) or not alone:
