@@ -159,20 +159,20 @@ def nested(pattern, times):
     """Return `pattern` put into itself."""
     text = "1"
     for _ in range(times):
-        text = pattern.replace("_", text)
+        text = pattern.replace("@", text)
     return text
 
 
 @pytest.mark.parametrize(
     ("language", "pattern", "times"),
     [
-        ("native", "(0 < _ < nMuon)", 60),
-        ("uproot-raw", "(0 < _ < nMuon)", 60),
-        ("native", "(nMuon & _ == 1) * 1", 40),
-        ("func_adl", "(0 < _ < e.nMuon)", 60),
-        ("func_adl", "(lambda v: v + v)(_)", 60),
-        ("qastle", "(call (lambda (list v) (+ v v)) _)", 60),
-        ("qastle", "(Select (attr e 'Muon_pt') (lambda (list v) (+ v _)))", 40),
+        ("native", "(0 < @ < nMuon)", 60),
+        ("uproot-raw", "(0 < @ < nMuon)", 60),
+        ("native", "(nMuon & @ == 1) * 1", 40),
+        ("func_adl", "(0 < @ < e.nMuon)", 60),
+        ("func_adl", "(lambda v: v + v)(@)", 60),
+        ("qastle", "(call (lambda (list v) (+ v v)) @)", 60),
+        ("qastle", "(Select (attr e 'Muon_pt') (lambda (list v) (+ v @)))", 40),
     ],
 )
 def test_values_that_are_used_twice_do_not_multiply(language, pattern, times):
