@@ -162,9 +162,11 @@ class ResultsTask:
         arrays = dict(found) if isinstance(found, Mapping) else {"": found}
         rows = sum(map(len, arrays.values()))
         if self.labels is not None:
+            from sxdask.graph.outputs import typed
+
             labels = {name: replace(self.labels, output=name) for name in arrays}
             found = {
-                name: labels[name].table(array, labels[name].part(piece))
+                name: labels[name].table(typed(array), labels[name].part(piece))
                 for name, array in arrays.items()
             }
         return ResultsValue(found, rows, read.report, read.learned)

@@ -69,13 +69,13 @@ class FunctionReader:
         digest, packed = self.layouts[piece.layout]
         layout = layout_from_json(digest, lambda: zlib.decompress(packed).decode())
         events = LazyEvents(piece, layout, reader.program.columns, reader.conjuncts, reader.options)
+        results = None
         try:
             results = call(self.function, events.array(), piece.url)
-        except SxdaskError as error:
+        except SxdaskError:
             if events.failure is None:
                 raise
-            raise events.failure from error
-        events.finish()
+        events.finish()  # a failed read is what went wrong, whatever the function made of it
         return FunctionRead(results, events.report, events.learned)
 
     def __call__(self, piece: Piece | bytes) -> Any:

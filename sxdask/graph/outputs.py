@@ -12,9 +12,10 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import awkward as ak
+import numpy as np
 
 from sxdask.core.errors import SchemaMismatchError
 from sxdask.core.events import ReadReport
@@ -169,6 +170,26 @@ class FormTask:
         arrays = named(read.array)
         forms = {name: array.layout.form.to_json() for name, array in arrays.items()}
         return FormValue(forms, isinstance(read.array, Mapping))
+
+
+def typed(array: ak.Array) -> ak.Array:
+    """Return `array` with numbers (float64) where lists are empty, as NumPy has it.
+
+    Arrow has a type without values, which awkward cannot read back.
+    """
+
+    def numbers(layout: Any, **_: Any) -> Any:
+        return layout.to_NumpyArray(np.float64) if layout.is_unknown else None
+
+    found: ak.Array = ak.transform(numbers, array)
+    return found
+
+
+def typed_form(form: str) -> str:
+    """Return the form of `typed` for an array of `form`, both as JSON."""
+    empty = ak.forms.from_json(form).length_zero_array(highlevel=False)
+    text: str = typed(ak.Array(empty)).layout.form.to_json()
+    return text
 
 
 def is_settled(form: str) -> bool:

@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from traceback import extract_tb
+from traceback import extract_tb, format_exception
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
@@ -32,6 +32,7 @@ Results: TypeAlias = "ak.Array | dict[str, ak.Array]"
 _FILE: Final = "<python request>"
 _ANNOTATIONS: Final = 0x1000000  # CO_FUTURE_ANNOTATIONS: types in a signature are not looked up
 _RETURN: Final = "return an awkward array, or a dict of name to awkward array"
+_MOST_TRACEBACK: Final = 20_000
 _COMPUTE: Final = "call .compute() on it: the function is a task already"
 # An operating system error that another try cannot change is the function's own.
 _FINAL: Final = (
@@ -62,9 +63,9 @@ def call(function: Function, argument: object, file: str) -> Results:
         return _results(made(argument), function, file)
     except (SxdaskError, MemoryError):
         raise
-    except (Exception, SystemExit) as error:
-        code = getattr(made, "__code__", None)
-        raise failure(function, error, code, f" for {file!r}") from error
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's function raises
+        failed = failure(function, error, getattr(made, "__code__", None), f" for {file!r}")
+    raise failed  # out here: the user's exception, with all its frames, may not travel
 
 
 @lru_cache(maxsize=64)
@@ -78,8 +79,9 @@ def load(function: Function) -> Callable[[Any], Any]:
     """
     try:
         return _unpickled(function) if function.pickled else _executed(function)
-    except (Exception, SystemExit) as error:
-        raise failure(function, error, None, "") from error
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's text raises
+        failed = failure(function, error, None, "")
+    raise failed
 
 
 def _unpickled(function: Function) -> Callable[[Any], Any]:
@@ -117,6 +119,7 @@ def failure(
         hint=f"install {error.name} on the workers" if missing else None,  # type: ignore[attr-defined]
         line=line,
         cause=type(error).__name__,
+        traceback="".join(format_exception(error))[-_MOST_TRACEBACK:],
     )
 
 

@@ -32,7 +32,7 @@ def output_tables(
         Keep the rows in the worker for the reader that asks for them next.
     """
     from sxdask.deliver.stream import run_tasks
-    from sxdask.graph.outputs import FormTask, OutputReader, is_settled
+    from sxdask.graph.outputs import FormTask, OutputReader, is_settled, typed_form
 
     reader = cast("FunctionReader", table.reader)
     forms: dict[str, str] = {}
@@ -45,6 +45,7 @@ def output_tables(
                 forms[name] = form
         if all(map(is_settled, forms.values())):
             break
+    forms = {name: typed_form(form) for name, form in forms.items()}
     names = tuple(forms)
     tables = tuple(
         replace(

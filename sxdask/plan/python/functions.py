@@ -83,9 +83,8 @@ def _of_callable(function: Callable[..., Any], limits: Limits) -> tuple[Function
     found = frozenset(_texts(values)) | _words(function, text, used)
     if text and all(isinstance(value, types.ModuleType) for value in values):
         require_size(text, limits)
-        imports = tuple(
-            sorted((key, value.__name__) for key, value in used.items() if value is not function)
-        )
+        pairs = ((key, value.__name__) for key, value in used.items() if value is not function)
+        imports = tuple(sorted(pairs))
         if _is_all(function, text, imports):
             return Function(name, argument, _per(argument), text, imports), found
     pickled = _pickled(function, name)
@@ -180,6 +179,8 @@ def _is_all(function: Any, text: str, imports: tuple[tuple[str, str], ...]) -> b
     It does not if the file changed since it was imported, or a decorator or
     another tool made the function that runs from the one that is written.
     """
+    if not all(name.isidentifier() for name, _ in imports):  # captured, or made by a tool
+        return False
     try:
         tree = check(text).tree
     except SxdaskError:
