@@ -13,6 +13,9 @@ from typer.main import get_command
 
 from sxdask.cli.main import app
 from sxdask.core.settings import Settings
+from sxdask.plan.func_adl import xaod, xaod_formulas, xaod_links
+from sxdask.plan.func_adl.xaod_formulas import methods_of
+from sxdask.plan.func_adl.xaod_keys import CLASS_NUMBERS
 from sxdask.plan.functions import ALIASES, FUNCTIONS
 from sxdask.requests.recipe import DatasetSpec, DeliverSpec, Generate, Recipe
 
@@ -26,6 +29,7 @@ RUN = [
     DOCS / "tutorial.md",
     *sorted((DOCS / "how-to").glob("*.md")),
     *sorted((DOCS / "explanation").glob("*.md")),
+    *sorted((DOCS / "reference").glob("*.md")),
 ]
 
 
@@ -34,8 +38,10 @@ def name_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("page", RUN, ids=name_of)
-def test_the_code_of_a_page_runs_and_prints_what_it_says(page, tmp_path, monkeypatch):
+def test_the_code_of_a_page_runs_and_prints_what_it_says(page, tmp_path, request, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if "sample_files" in page.read_text():
+        monkeypatch.setenv("SXDASK_SAMPLES", str(request.getfixturevalue("samples")))
     namespace: dict[str, object] = {"__name__": "__main__"}
     printed = ""
     for kind, body in BLOCK.findall(page.read_text()):
@@ -102,6 +108,16 @@ def test_every_function_is_listed():
     listed = set(re.findall(r"`(\w+)`", text))
     assert set(FUNCTIONS) - listed == set()
     assert set(ALIASES) - listed == set()
+
+
+def test_every_method_of_xaod_objects_is_described():
+    text = (DOCS / "reference" / "physlite.md").read_text()
+    described = set(re.findall(r"`(\w+)(?:\([^`]*\))?`", text))
+    counts = {method for _, method in xaod_formulas.COUNTS}
+    linked = {method for _, method in xaod_links.METHODS}
+    computed = {method for kind in CLASS_NUMBERS | {"MissingET": 0} for method in methods_of(kind)}
+    known = {*xaod.ACCESSORS, *counts, *linked, *computed}
+    assert known - described == set()
 
 
 def test_every_key_of_a_recipe_is_described():
