@@ -18,6 +18,7 @@ import numpy as np
 from sxdask.core.errors import RequestError
 from sxdask.graph.combine import argcombinations
 from sxdask.graph.follow import follow
+from sxdask.graph.instances import instances
 from sxdask.graph.vectors import momentum4d, vector_call, vector_get, vector_sum
 from sxdask.plan.functions import FUNCTIONS
 
@@ -68,11 +69,17 @@ def _int64(x: Any) -> Any:
     return ak.values_astype(x, np.int64) if isinstance(x, ak.Array) else np.int64(x)
 
 
+def _uint64(x: Any) -> Any:
+    return ak.values_astype(x, np.uint64) if isinstance(x, ak.Array) else np.uint64(x)
+
+
 _OWN: dict[str, Operation] = {
     "argcombinations": argcombinations,
     "float64": _float64,
     "int64": _int64,
+    "uint64": _uint64,
     "follow": follow,
+    "instances": instances,
     "moment": _moment,
     "momentum4d": momentum4d,
     "vector_call": vector_call,

@@ -131,6 +131,7 @@ _LEAF_RULES: Final[dict[str, Callable[[tuple[Number, ...]], TypeOrWeak]]] = {
     "float_first": lambda numbers: float_of(settle_number(numbers[0])),
     "float64": lambda _: Primitive("float64"),
     "int64": lambda _: Primitive("int64"),
+    "uint64": lambda _: Primitive("uint64"),
     # uproot's formulas are arithmetic with Python floats: integers become float64
     "float_weak": lambda numbers: settle_number(promote(numbers[0], Weak("float"))),
     "factorial": _factorial,

@@ -24,6 +24,7 @@ Rule: TypeAlias = Literal[
     "float_first",
     "float64",
     "int64",
+    "uint64",
     "float_weak",
     "factorial",
     "same",
@@ -38,6 +39,7 @@ Rule: TypeAlias = Literal[
     "num",
     "local_index",
     "follow",
+    "instances",
     "from_regular",
     "flatten",
     "sort",
@@ -180,6 +182,7 @@ _TABLE: Final[tuple[Function, ...]] = (
     *_elementwise("float", "deg2rad", "rad2deg", "spacing"),
     *_elementwise("float64", "float64"),
     *_elementwise("int64", "int64"),
+    *_elementwise("uint64", "uint64"),
     *_elementwise("float", "arctan2", "copysign", "hypot", "nextafter", arity=2),
     # uproot's own polynomials, with the precision of those, not scipy's functions
     *_elementwise("float_weak", "erf", "erfc", "gamma", "lgamma"),
@@ -231,6 +234,7 @@ _TABLE: Final[tuple[Function, ...]] = (
     _structural("from_regular", "from_regular", _AXIS_POSITIONAL, axis=1, awkward_axis=1),
     _structural("local_index", "local_index", _AXIS_POSITIONAL, axis=1, awkward_axis=-1),
     Function("follow", "structural", "follow", ("array", "index"), 2),
+    Function("instances", "structural", "instances", ("arrays",), 2, variadic=True),
     _structural("sort", "sort", *_SORT, axis=-1, awkward_axis=-1),
     _structural("argsort", "sort", *_SORT, axis=-1, awkward_axis=-1),
     _structural(

@@ -150,6 +150,21 @@ def _follow(_: str, args: Sequence[Type], __: Options) -> Type:
     return _placed(index, array.item)
 
 
+def _instances(_: str, args: Sequence[Type], __: Options) -> Type:
+    # items beyond the end of an array are missing
+    return _instanced(args[0])
+
+
+def _instanced(kind: Type) -> Type:
+    match kind:
+        case ListOf(item) | FixedList(item, _):
+            return ListOf(_instanced(item))
+        case Option(item):
+            return _instanced(item)
+        case _:
+            return optional(kind)
+
+
 def _placed(index: Type, item: Type) -> Type:
     match index:
         case ListOf(below):
@@ -319,6 +334,7 @@ STRUCTURAL: Final[dict[str, StructuralRule]] = {
     "local_index": _local_index,
     "from_regular": _from_regular,
     "follow": _follow,
+    "instances": _instances,
     "flatten": _flatten,
     "sort": _sort,
     "mask": _mask,

@@ -1,0 +1,87 @@
+"""How the arrays of one formula line up.
+
+Arrays are gone through side by side up to the shortest one. Several columns of
+one length, such as those that a single array gives, need nothing for that; all
+others are cut to a common length by the function ``instances``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sxdask.plan.expr import Call, Expr
+from sxdask.plan.tcut import tree
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from sxdask.plan.tcut.leaves import Leaf, Leaves
+    from sxdask.plan.tcut.tree import Formula, Name
+    from sxdask.plan.tcut.values import Value
+
+
+class Instances:
+    """The names of formulas that share their instances, lined up.
+
+    `exists` are conditions without which an entry has no instance; `driver` is
+    the array with the most dimensions, None without arrays.
+    """
+
+    def __init__(
+        self, leaves: Leaves, nodes: Sequence[Formula], *, strict: bool, regular: bool = True
+    ) -> None:
+        self._leaves: dict[Name, Leaf] = {}
+        mixed = not regular
+        for root in nodes:
+            for item in tree.walk(root):
+                if isinstance(item, tree.Name) and not leaves.is_no_column(item):
+                    self._leaves.setdefault(item, leaves.leaf(item, strict=strict))
+                elif isinstance(item, tree.Size | tree.Name | tree.Call):
+                    mixed = True
+        found = self._leaves.values()
+        self.exists = tuple(dict.fromkeys(expr for leaf in found for expr in leaf.exists))
+        lists = [leaf for leaf in found if leaf.value.depth]
+        mixed = mixed or len(lists) < len(found)
+        self.group: Hashable = lists[0].group if lists else None
+        self._line_up(lists, mixed=mixed)
+        deepest = max((leaf.value.depth for leaf in lists), default=0)
+        lined_up = [leaf.value for leaf in self._leaves.values() if leaf.value.depth == deepest]
+        self.driver: Value | None = lined_up[0] if deepest else None
+
+    def value(self, node: Name) -> Value:
+        """Return the value of a name, one per instance if it is an array."""
+        return self._leaves[node].value
+
+    def is_text(self, node: Name) -> bool:
+        """Say whether ROOT takes the array for text because its items are signed bytes."""
+        leaf = self._leaves.get(node)
+        return leaf is not None and leaf.chars
+
+    def _line_up(self, lists: list[Leaf], *, mixed: bool) -> None:
+        if len({(leaf.group, leaf.sizes) for leaf in lists}) > 1 or mixed:
+            for node, leaf in self._leaves.items():
+                self._leaves[node] = replace(leaf, value=_irregular(leaf))
+        groups = {leaf.group for leaf in lists}
+        if len(groups) < 2:
+            return
+        found = [leaf for leaf in self._leaves.values() if leaf.value.depth]
+        # ROOT knows the lengths of fixed arrays before it reads an entry
+        ordered = sorted(found, key=lambda leaf: leaf.sizes[0] is None)
+        arrays = tuple(dict.fromkeys(leaf.value.expr for leaf in ordered))
+        varying = {leaf.group for leaf in lists if leaf.sizes[0] is None}
+        astray = len(varying) > 1 or any(leaf.sizes[0] == 1 for leaf in lists)
+        for node, leaf in self._leaves.items():
+            if leaf.value.depth:
+                expr: Expr = Call("instances", (leaf.value.expr, *arrays), (), leaf.value.expr.span)
+                value = replace(leaf.value, expr=expr, missing=leaf.value.missing or astray)
+                self._leaves[node] = replace(leaf, value=value)
+
+
+def _irregular(leaf: Leaf) -> Value:
+    """Return the value of a leaf with lists in place of arrays of a fixed size."""
+    expr = leaf.value.expr
+    for axis, size in enumerate(leaf.sizes, start=1):
+        if size is not None:
+            expr = Call("from_regular", (expr,), (("axis", axis),), expr.span)
+    return replace(leaf.value, expr=expr)

@@ -1,0 +1,292 @@
+"""What a name in a formula means: a column, the items that indices pick, and how many there are.
+
+A literal index picks an item, and an entry whose array is too short has no
+value at all. An index that is a formula is looked up entry by entry, and where
+it leads out of the array the value is missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sxdask.core.types import ENTRY_COLUMNS, FixedList, ListOf, Primitive, String, Type
+from sxdask.plan.expr import (
+    Binary,
+    Call,
+    Column,
+    Compare,
+    Constant,
+    Expr,
+    GetField,
+    Slice,
+    Subscript,
+)
+from sxdask.plan.promotion import is_known
+from sxdask.plan.tcut.tree import Name, Number, Size
+from sxdask.plan.tcut.values import DOUBLE, TEXT, Value, integer
+from sxdask.plan.types import infer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from sxdask.core.types import Schema
+    from sxdask.plan.place import SourceText
+    from sxdask.plan.tcut.tree import Formula
+
+COUNTERS: Final = frozenset({"Iteration$", "Length$"})
+"""Names that stand for the instance, not for a column."""
+
+_ALL: Final = Slice()
+_NOT_HERE: Final = {
+    "Entries$": "use Entry$ and LocalEntry$, or cut on the number of entries afterwards",
+    "LocalEntries$": "use Entry$ and LocalEntry$, or cut on the number of entries afterwards",
+    "rndm": "a cut gives the same events every time; use event % n for a share of them",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A name with its indices, as one formula sees it.
+
+    Attributes
+    ----------
+    value
+        The value per item.
+    sizes
+        The length of each list dimension, None where it varies.
+    group
+        What lists have the same length; two of one group line up as they are.
+    exists
+        Conditions for the entry to have any value.
+    chars
+        Whether ROOT takes it for text: an array of signed bytes.
+    """
+
+    value: Value
+    sizes: tuple[int | None, ...] = ()
+    group: Hashable = None
+    exists: tuple[Expr, ...] = ()
+    chars: bool = False
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """Finds leaves in the columns of `schema`.
+
+    `index_of` evaluates the formula of an index to its value, the group of its
+    lists and the conditions for it to exist.
+    """
+
+    schema: Schema
+    source: SourceText
+    index_of: Callable[[Formula], tuple[Value, Hashable, tuple[Expr, ...]]]
+
+    def leaf(self, node: Name, *, strict: bool) -> Leaf:
+        """Return what `node` means.
+
+        Parameters
+        ----------
+        node
+            The name with its indices.
+        strict
+            The conditions in `exists` are applied before the value is computed;
+            if not, an item that is not there is a missing value.
+
+        Raises
+        ------
+        UnknownBranchError, UnreadableBranchError, SelectionTypeError
+            With a caret under the name.
+        """
+        column = self.column(node)
+        kind = infer(column, self.schema, self.source)
+        sizes, dtype = self._dimensions(kind, node, column)
+        chars = dtype == "int8" and bool(sizes) and isinstance(column, Column)
+        if len(node.indices) > len(sizes):
+            raise self._error(
+                node,
+                f"{node.name} has {len(sizes)} dimension{'s' * (len(sizes) != 1)}"
+                f" and {len(node.indices)} indices",
+            )
+        indices = (*node.indices, *(None,) * (len(sizes) - len(node.indices)))
+        found = Leaf(Value(column, dtype, len(sizes)), sizes, self._group(column, sizes), (), chars)
+        if all(item is None for item in indices):
+            return found
+        if any(item is not None and not _is_literal(item) for item in indices):
+            return self._looked_up(node, found, indices)
+        numbers = [item.value if isinstance(item, Number) else None for item in indices]
+        return self._picked(node, found, [None if n is None else int(n) for n in numbers], strict)
+
+    def size(self, node: Size) -> Value:
+        """Return the number of items of ``@name.size()``."""
+        column = self.column(Name(node.name, (), node.start, node.stop))
+        kind = infer(column, self.schema, self.source)
+        if isinstance(kind, FixedList | Primitive | String):
+            raise self._error(node, f"{node.name} is no collection", "it has no size()")
+        return Value(Call("num", (column,), (("axis", 1),)), "int32")
+
+    def is_no_column(self, node: Name) -> bool:
+        """Say whether a name stands for the instance or a constant."""
+        return node.name in COUNTERS or (node.name == "pi" and "pi" not in self.schema)
+
+    # -- names ------------------------------------------------------------------------------
+
+    def column(self, node: Name | Size) -> Expr:
+        """Return the column, or the field of records, that a name stands for."""
+        span = (node.start, node.stop)
+        if node.name in _NOT_HERE and node.name not in self.schema:
+            raise self.source.syntax_error(
+                node.start, f"{node.name} is not available here", hint=_NOT_HERE[node.name]
+            )
+        for name in self._spellings(node.name):
+            found = self.schema.get(name)
+            if found is not None and found.reason is not None:
+                raise self.source.unreadable(name, node.start, found.reason)
+            if found is not None:
+                return Column(found.name, span)
+        parts = node.name.rstrip(".").split(".")
+        for count in range(len(parts) - 1, 0, -1):
+            found = self.schema.get(".".join(parts[:count]))
+            if found is not None and found.reason is None:
+                expr: Expr = Column(found.name, span)
+                for part in parts[count:]:
+                    expr = GetField(expr, part, span)
+                return expr
+        names = [field.name for field in self.schema.fields] + list(ENTRY_COLUMNS)
+        raise self.source.unknown_name(node.name, node.start, names)
+
+    def _spellings(self, name: str) -> list[str]:
+        """Return `name` as the file may have it: without tree, final dot or repetition."""
+        found = [name, name.rstrip(".")]
+        if name.startswith(f"{self.schema.tree}."):
+            found.append(name[len(self.schema.tree) + 1 :])
+        half, odd = divmod(len(name), 2)
+        if odd and name[half] == "." and name[:half] == name[half + 1 :]:
+            found.append(name[:half])
+        return found
+
+    def _dimensions(
+        self, kind: Type, node: Name, column: Expr
+    ) -> tuple[tuple[int | None, ...], str]:
+        sizes: list[int | None] = []
+        while isinstance(kind, ListOf | FixedList):
+            sizes.append(kind.size if isinstance(kind, FixedList) else None)
+            kind = kind.item
+        if isinstance(kind, String) and not sizes:
+            return (), TEXT
+        if isinstance(kind, Primitive) and is_known(kind.dtype):
+            return tuple(sizes), DOUBLE if kind.dtype == "float16" else kind.dtype
+        shown = infer(column, self.schema)
+        raise self._error(node, f"{node.name} is {shown}, which has no value in a formula")
+
+    def _group(self, column: Expr, sizes: tuple[int | None, ...]) -> Hashable:
+        if not sizes:
+            return None
+        return column if None in sizes else sizes
+
+    # -- indices ----------------------------------------------------------------------------
+
+    def _picked(
+        self,
+        node: Name,
+        leaf: Leaf,
+        indices: list[int | None],
+        strict: bool,  # noqa: FBT001
+    ) -> Leaf:
+        for size, index in zip(leaf.sizes, indices, strict=True):
+            if size is not None and index is not None and index >= size:
+                raise self._error(
+                    node, f"{node.name} has {size} items in this dimension, and no item {index}"
+                )
+        expr, exists = leaf.value.expr, list[Expr]()
+        if leaf.sizes[0] is None and indices[0] is not None:
+            exists.append(_longer(expr, 1, indices[0]))
+        if len(indices) > 1 and leaf.sizes[1] is None and indices[1] is not None:
+            expr, more = _inner(expr, indices[0], indices[1])
+            exists += more
+        if not strict and leaf.sizes[0] is None and indices[0] is not None:
+            expr = _first_of(expr, indices)
+        else:
+            items = [_ALL if index is None else Constant(index) for index in indices]
+            while items and items[-1] == _ALL:
+                items.pop()
+            expr = Subscript(expr, (_ALL, *items), expr.span)
+        left = tuple(s for s, index in zip(leaf.sizes, indices, strict=True) if index is None)
+        group = self._group(expr, left)
+        if (
+            indices[0] is None and leaf.sizes[0] is None and len(left) == 1 and len(indices) == 1
+        ) or (indices[0] is None and leaf.sizes[0] is None and leaf.sizes[1] is not None):
+            group = leaf.group
+        value = Value(expr, leaf.value.dtype, len(left))
+        return Leaf(value, left, group, tuple(exists))
+
+    def _looked_up(self, node: Name, leaf: Leaf, indices: tuple[Formula | None, ...]) -> Leaf:
+        if len(leaf.sizes) > 1:
+            raise self._error(
+                node,
+                f"{node.name} has {len(leaf.sizes)} dimensions, where an index is a number",
+                "such as x[0][1] or x[][1]",
+            )
+        (formula,) = indices
+        assert formula is not None  # noqa: S101  the caller looked
+        index, group, exists = self.index_of(formula)
+        items = leaf.value.expr
+        if leaf.sizes[0] is not None:
+            if index.depth or exists:
+                # ROOT looks at the first instance alone then
+                raise self._error(
+                    node, f"{node.name} has a fixed size: its index has one value per entry"
+                )
+            items = Call("from_regular", (items,), (("axis", 1),))
+        place = integer(index)
+        if index.depth == 0 and index.constant is not None:
+            place = Binary(
+                "+", place, Binary("*", Call("num", (items,), (("axis", 1),)), Constant(0))
+            )
+        inside = Binary(
+            "&",
+            Compare(">=", place, Constant(0)),
+            Compare("<", place, Call("num", (items,), (("axis", 1),))),
+        )
+        where = Call("mask", (place, inside), (("valid_when", True),))
+        span = (node.start, node.stop)
+        value = Value(Call("follow", (items, where), (), span), leaf.value.dtype, index.depth, True)
+        return Leaf(value, (None,) * index.depth, group, exists)
+
+    def _error(self, node: Name | Size, problem: str, hint: str | None = None) -> Exception:
+        return self.source.type_error(
+            Column(node.name, (node.start, node.stop)), problem, hint=hint
+        )
+
+
+def _is_literal(node: Formula) -> bool:
+    return isinstance(node, Number) and isinstance(node.value, int)
+
+
+def _longer(expr: Expr, axis: int, index: int) -> Expr:
+    return Compare(">", Call("num", (expr,), (("axis", axis),)), Constant(index))
+
+
+def _inner(expr: Expr, outer: int | None, index: int) -> tuple[Expr, list[Expr]]:
+    """Return lists of lists that all have item `index`, and the condition that there are any."""
+    if outer is None:
+        return Subscript(expr, (_longer(expr, 2, index),), expr.span), []
+    one = Subscript(expr, (_ALL, Slice(outer, outer + 1)), expr.span)
+    return expr, [Call("any", (_longer(one, 2, index),), (("axis", 1),))]
+
+
+def _first_of(expr: Expr, indices: list[int | None]) -> Expr:
+    """Return the item at literal indices, missing where there is none."""
+    first = indices[0] or 0
+    cut: Expr = Subscript(expr, (_ALL, Slice(first, first + 1)), expr.span)
+    if len(indices) > 1 and all(index is not None for index in indices):
+        for axis, index in enumerate(indices[1:], start=2):
+            stop = Slice(index, (index or 0) + 1)
+            cut = Subscript(cut, (*(_ALL,) * axis, stop), expr.span)
+            cut = Call("flatten", (cut,), (("axis", 2),))
+        return Call("firsts", (cut,), (("axis", 1),))
+    cut = Call("firsts", (cut,), (("axis", 1),))
+    items = [_ALL if index is None else Constant(index) for index in indices[1:]]
+    while items and items[-1] == _ALL:
+        items.pop()
+    return Subscript(cut, (_ALL, *items), expr.span) if items else cut
