@@ -27,11 +27,12 @@ _CPP: Final = {
     "add_cpp_function": "C++ functions cannot run here",
     "add_job_script": "job scripts set up ATLAS tools, which are not here",
     "define_enum": "enumerations of C++ are not known here",
-    "add_atlas_event_collection_info": "collections of C++ classes are not known here",
     "add_cms_aod_event_collection_info": "collections of C++ classes are not known here",
     "add_cms_miniaod_event_collection_info": "collections of C++ classes are not known here",
 }
-_NO_EFFECT: Final = frozenset({"add_method_type_info", "docker"})
+_NO_EFFECT: Final = frozenset({"add_method_type_info", "add_atlas_event_collection_info", "docker"})
+"""Types for a compiler; the containers of an xAOD file tell their own."""
+
 _HINT: Final = "leave it out, and compute from what the branches hold"
 
 

@@ -18,6 +18,7 @@ from sxdask.plan.func_adl import vectors
 from sxdask.plan.func_adl.tree import Attribute, Call, Item, Name, Tree
 from sxdask.plan.func_adl.tree import Value as Literal
 from sxdask.plan.func_adl.values import Array, Event, Value
+from sxdask.plan.func_adl.xaod_formulas import methods_of
 from sxdask.plan.func_adl.xaod_links import METHODS, follow_link, primary_track
 from sxdask.plan.func_adl.xaod_members import Members
 from sxdask.plan.func_adl.xaod_objects import Objects, item_at, objects_of
@@ -311,10 +312,10 @@ def refuse_result(evaluator: Evaluator, objects: Objects) -> NoReturn:
     SelectionTypeError
         Always, with what to write.
     """
-    first = next(iter(objects.variables), "pt")
-    span = next((item.expr.span for item in objects.values if isinstance(item, Array)), None)
+    names = (*objects.variables, *methods_of(objects.kind))
+    name = "pt" if "pt" in names else next(iter(names), "pt")
     evaluator.refuse_at(
-        span,
+        objects.span,
         f"the result has objects of {objects.label}, and only their variables can be stored",
-        f".Select(lambda x: x.{'pt' if 'pt' in objects.variables else first}())",
+        f"take what you need of them, such as {name}()",
     )

@@ -26,7 +26,7 @@ from sxdask.plan.expr import Constant, columns_of, substitute, transform
 from sxdask.plan.syntax import Scope, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from sxdask.plan.expr import Expr, Span
     from sxdask.plan.func_adl.algebra import Algebra
@@ -124,9 +124,16 @@ def formula(kind: str, method: str) -> str | None:
     return _FORMULAS.get(kind, {}).get(method)
 
 
-def methods_of(kind: str) -> tuple[str, ...]:
-    """Return the methods of class `kind` that compute something."""
-    counts = (method for owner, method in COUNTS if owner == kind)
+def methods_of(kind: str, stored: Collection[str] | None = None) -> tuple[str, ...]:
+    """Return the methods of class `kind` that compute something.
+
+    With the names of `stored` variables, without counts of what is not stored.
+    """
+    counts = (
+        method
+        for (owner, method), links in COUNTS.items()
+        if owner == kind and (stored is None or links in stored)
+    )
     return (*_FORMULAS.get(kind, {}), *OVERRIDING.get(kind, {}), *counts)
 
 

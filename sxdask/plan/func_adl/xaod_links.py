@@ -81,18 +81,11 @@ _AMBIGUITY: Final = {"Electron": "Photon", "Photon": "Electron"}
 def follow_link(algebra: Algebra, objects: Objects, name: str, span: Span | None) -> Objects:
     """Return what the links in variable `name` of each object lead to.
 
-    Raises
-    ------
-    MismatchError
-        If the file has no container that they could lead to.
+    Without a container in the file that they could lead to the objects can be
+    counted, and have no variables.
     """
     kind = _kind_of(objects, name)
     targets = _targets(objects, name, kind)
-    if not targets:
-        raise MismatchError(
-            f"{name} leads to objects that are not in this file",
-            f"containers of {kind} are not stored" if kind else None,
-        )
     record = variable(algebra, objects, name, span)
     if record is not None:
         key, index = (algebra.field(record, part, span) for part in LINK_FIELDS)

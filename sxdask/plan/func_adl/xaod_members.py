@@ -166,7 +166,13 @@ class Members:
 
     def _unknown(self, name: str) -> MismatchError:
         objects = self.objects
-        known = (*objects.variables, *methods_of(objects.kind))
+        if not objects.containers:
+            return MismatchError(
+                f"these links lead to objects of {objects.label}, which are not in this file",
+                "they can be counted",
+            )
+        stored = objects.variables
+        known = (*stored, *methods_of(objects.kind, stored))
         return MismatchError(
             f"{objects.label} has no variable {name!r} in this file, and none to compute it from",
             close_names(name, known) or f"what needs ATLAS C++ cannot be answered: see {PAGE}",

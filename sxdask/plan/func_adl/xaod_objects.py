@@ -42,6 +42,7 @@ class Single:
 
     container: Container
     loop: Loop
+    span: Span | None = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,13 @@ class Objects(Struct):
     def arrays(self) -> tuple[Array, ...]:
         """What the objects are known by."""
         return tuple(item for item in self.values if isinstance(item, Array))
+
+    @property
+    def span(self) -> Span | None:
+        """Where the query says what they are."""
+        if isinstance(self.source, Single):
+            return self.source.span
+        return self.arrays[0].expr.span
 
     @property
     def kind(self) -> str:
@@ -95,7 +103,7 @@ class Objects(Struct):
 def objects_of(container: Container, store: Store, loop: Loop, span: Span | None) -> Objects:
     """Return the objects of `container` in each turn of `loop` over the events."""
     if container.is_single:
-        return Objects((), (), source=Single(container, loop), store=store)
+        return Objects((), (), source=Single(container, loop, span), store=store)
     anchor = _anchor(container, store)
     # Twice, so that no expression of a query can be taken for it.
     index = Call("local_index", (Column(anchor, span),), (("axis", 1),), span)
@@ -197,6 +205,8 @@ def is_valid(algebra: Algebra, objects: Objects, span: Span | None) -> Array:
     """Return whether the link of each object leads to a container of this file."""
     key = objects.arrays[0]
     numbers = [item.key for item in objects.containers if item.key is not None]
+    if not numbers:
+        return algebra.make(lambda keys: Compare("<", keys, Constant(0), span), key)
     tests = [
         algebra.make(lambda keys, n=number: Compare("==", keys, Constant(n), span), key)
         for number in numbers
