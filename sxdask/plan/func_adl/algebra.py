@@ -113,7 +113,7 @@ class Algebra:
             depth = {list_depth(item.type) for item in operands if item.loops}
             if len(depth) < 2:
                 return tuple(operands)
-        fixed = max((_deepest_fixed(item.type) for item in operands), default=0)
+        fixed = max(_deepest_fixed(item, loops) for item in operands)
         return tuple(self._with_places(item, loops, fixed) for item in operands)
 
     def _with_places(self, item: Array, loops: tuple[Loop, ...], fixed: int) -> Array:
@@ -235,9 +235,12 @@ def _dimensions(kind: Type) -> Iterator[Type]:
         kind = kind.item
 
 
-def _deepest_fixed(kind: Type) -> int:
-    levels = enumerate(_dimensions(kind), start=1)
-    return max((level for level, item in levels if isinstance(item, FixedList)), default=0)
+def _deepest_fixed(item: Array, loops: tuple[Loop, ...]) -> int:
+    """Return the last dimension of fixed size of `item` where it goes over all of `loops`."""
+    places = [loops.index(loop) for loop in item.loops[1:]]
+    places += range(len(loops), len(loops) + max(item.lists, 0))
+    dimensions = zip(places, _dimensions(item.type), strict=False)
+    return max((place for place, kind in dimensions if isinstance(kind, FixedList)), default=0)
 
 
 def _fixed_at(kind: Type, axis: int) -> bool:

@@ -40,6 +40,8 @@ def apply(evaluator: Evaluator, tree: Operator, scope: Scope) -> Value:
     source = evaluator.value(tree.source, scope)
     if tree.name == "Zip":
         return _zip(evaluator, tree, source, scope)
+    if isinstance(source, Picks) and source.lists == 0 and tree.name in _ONE_BY_ONE:
+        return _ONE_BY_ONE[tree.name](evaluator, tree, source, scope)
     sequence = sequences.require(evaluator, source, tree, tree.name)
     return RULES[tree.name](evaluator, tree, sequence, scope)
 
@@ -220,6 +222,26 @@ def _among(
     ]
     return arithmetic.logical(evaluator, "or", parts, span)
 
+
+# -- fixed lists, item by item ---------------------------------------------------------------
+
+
+def _select_each(evaluator: Evaluator, tree: Operator, picks: Value, scope: Scope) -> Value:
+    """Return the lambda's value for each of the few items that `Choose` picked."""
+    assert isinstance(picks, Picks)  # noqa: S101  the caller has seen to it
+    function = tree.arguments[0]
+    assert isinstance(function, Lambda)  # noqa: S101  the parsers have seen to it
+    inner = (scope.also(**{function.parameters[0]: item}) for item in picks.items)
+    return Picks(tuple(sequences.zipped(evaluator.value(function.body, each)) for each in inner))
+
+
+_ONE_BY_ONE: Final[dict[str, Rule]] = {
+    "Select": _select_each,
+    "First": _element_at,
+    "Last": _element_at,
+    "ElementAt": _element_at,
+}
+"""What needs no list of the items that `Choose` picked."""
 
 RULES: Final[dict[str, Rule]] = {
     "Select": _select,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from sxdask.core.types import FixedList, ListOf, Option, Unknown
 from sxdask.plan.expr import Call, Constant, Pack, Slice, Subscript
+from sxdask.plan.func_adl import arithmetic
 from sxdask.plan.func_adl.tree import Lambda, Operator, Tree
 from sxdask.plan.func_adl.tree import Sequence as Items
 from sxdask.plan.func_adl.values import (
@@ -139,7 +140,6 @@ def keep(
         test = algebra.make(
             lambda x: Call("fill_none", (x, Constant(value=False)), (("axis", -1),), span), test
         )
-    sequence = algebra.loosen(sequence)
     test = algebra.spread(test, algebra.turns(sequence, loop))
     return pick(evaluator, sequence, replace(test, loops=test.loops[:-1]), span)
 
@@ -154,6 +154,10 @@ def _has_missing(test: Array) -> bool:
 def pick(evaluator: Evaluator, sequence: Value, index: Array, span: Span | None) -> Value:
     """Return the items of `sequence` that a list of booleans or positions picks."""
     algebra = evaluator.algebra
+    if arithmetic.is_boolean(index.type):
+        # awkward hands masks of fixed-size lists to NumPy, which loses the events
+        sequence = algebra.loosen(sequence)
+        index = next(leaves(algebra.loosen(index)))
     missing = set(index.loops) - set(loops_of(sequence))
     if missing:
         sequence = algebra.unify(sequence, algebra.count_turns(index))
