@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sxdask.plan.expr import Binary, BinaryOp, Call, Compare, CompareOp, Constant, Expr, Unary
-from sxdask.plan.tcut.operators import power, strong
+from sxdask.plan.tcut.operators import deep, power, strong
 from sxdask.plan.tcut.values import BOOL, DOUBLE, Value, integer, number
 
 if TYPE_CHECKING:
@@ -112,9 +112,9 @@ def _odd(x: Value, result: int) -> Expr:
 
 
 def _range(low: Value, high: Value, x: Value) -> Expr:
-    below = _compare(strong(x), "<", strong(low))
+    below = Value(_compare(strong(x), "<", strong(low)), BOOL, max(x.depth, low.depth))
     above = _compare(strong(x), ">", strong(high))
-    return _where(below, strong(low), _where(above, strong(high), strong(x)))
+    return _where(deep(below, high), strong(low), _where(above, strong(high), strong(x)))
 
 
 def _phi(x: Value, *, centre: float) -> Expr:

@@ -8,6 +8,7 @@ others are cut to a common length by the function ``instances``.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from sxdask.plan.expr import Call, Expr
@@ -33,12 +34,13 @@ class Instances:
     ) -> None:
         self._leaves: dict[Name, Leaf] = {}
         mixed = not regular
-        for root in nodes:
-            for item in tree.walk(root):
-                if isinstance(item, tree.Name) and not leaves.is_no_column(item):
-                    self._leaves.setdefault(item, leaves.leaf(item, strict=strict))
-                elif isinstance(item, tree.Size | tree.Name | tree.Call):
-                    mixed = True
+        items = [item for root in nodes for item in tree.walk(root)]
+        astray = leaves.astray(items)
+        for item in items:
+            if isinstance(item, tree.Name) and not leaves.is_no_column(item):
+                self._leaves[item] = leaves.leaf(item, strict=strict, astray=astray)
+            elif isinstance(item, tree.Size | tree.Name | tree.Call):
+                mixed = True
         found = self._leaves.values()
         self.exists = tuple(dict.fromkeys(expr for leaf in found for expr in leaf.exists))
         lists = [leaf for leaf in found if leaf.value.depth]
@@ -48,6 +50,10 @@ class Instances:
         deepest = max((leaf.value.depth for leaf in lists), default=0)
         lined_up = [leaf.value for leaf in self._leaves.values() if leaf.value.depth == deepest]
         self.driver: Value | None = lined_up[0] if deepest else None
+        if self.driver is not None:
+            for node, leaf in self._leaves.items():
+                if leaf.value.missing and not leaf.value.depth:
+                    self._leaves[node] = replace(leaf, value=leaf.spread(self.driver))
 
     def value(self, node: Name) -> Value:
         """Return the value of a name, one per instance if it is an array."""
@@ -68,7 +74,8 @@ class Instances:
         found = [leaf for leaf in self._leaves.values() if leaf.value.depth]
         # ROOT knows the lengths of fixed arrays before it reads an entry
         ordered = sorted(found, key=lambda leaf: leaf.sizes[0] is None)
-        arrays = tuple(dict.fromkeys(leaf.value.expr for leaf in ordered))
+        # a name that comes again counts again
+        arrays = tuple(expr for expr, _ in groupby(leaf.value.expr for leaf in ordered))
         varying = {leaf.group for leaf in lists if leaf.sizes[0] is None}
         astray = len(varying) > 1 or any(leaf.sizes[0] == 1 for leaf in lists)
         for node, leaf in self._leaves.items():

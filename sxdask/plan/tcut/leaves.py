@@ -7,7 +7,7 @@ it leads out of the array the value is missing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sxdask.core.types import ENTRY_COLUMNS, FixedList, ListOf, Primitive, String, Type
@@ -23,14 +23,16 @@ from sxdask.plan.expr import (
     Subscript,
 )
 from sxdask.plan.promotion import is_known
+from sxdask.plan.tcut.tree import Call as Call_
 from sxdask.plan.tcut.tree import Name, Number, Size
 from sxdask.plan.tcut.values import DOUBLE, TEXT, Value, integer
 from sxdask.plan.types import infer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
     from sxdask.core.types import Schema
+    from sxdask.plan.expr import Span
     from sxdask.plan.place import SourceText
     from sxdask.plan.tcut.tree import Formula
 
@@ -61,6 +63,8 @@ class Leaf:
         Conditions for the entry to have any value.
     chars
         Whether ROOT takes it for text: an array of signed bytes.
+    items, place
+        Of an item that is looked up: the list, and the position in it.
     """
 
     value: Value
@@ -68,6 +72,17 @@ class Leaf:
     group: Hashable = None
     exists: tuple[Expr, ...] = ()
     chars: bool = False
+    items: Expr | None = None
+    place: Expr | None = None
+
+    def spread(self, driver: Value) -> Value:
+        """Return an item that was looked up once an entry, for each item of `driver`."""
+        if self.items is None or self.place is None:
+            return self.value
+        index = Call("local_index", (driver.expr,), (("axis", driver.depth),))
+        place = Binary("+", Binary("*", index, Constant(0)), self.place)
+        expr = _followed(self.items, place, self.value.expr.span)
+        return replace(self.value, expr=expr, depth=driver.depth)
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,39 @@ class Leaves:
     source: SourceText
     index_of: Callable[[Formula], tuple[Value, Hashable, tuple[Expr, ...]]]
 
-    def leaf(self, node: Name, *, strict: bool) -> Leaf:
+    def astray(self, items: Sequence[Formula]) -> tuple[Name | None, Expr]:
+        """Return the first name of a formula, and where a negative index leads.
+
+        ROOT means to go beyond the end, but of the array that the formula names
+        first: to the item after the next one [1]_.
+
+        References
+        ----------
+        .. [1] ROOT 6.40, ``TTreeFormula::GetRealInstance``.
+        """
+        for item in items:
+            if isinstance(item, Name) and not self.is_no_column(item):
+                return item, self._beyond(item)
+            if isinstance(item, Name | Size) or (isinstance(item, Call_) and _has_place(item)):
+                break
+        return None, Constant(2)
+
+    def _beyond(self, node: Name) -> Expr:
+        column = self.column(node)
+        kind = infer(column, self.schema, self.source)
+        size = 1
+        for inner in self._dimensions(kind, node, column)[0][1:]:
+            size *= inner or 1
+        if isinstance(kind, FixedList):
+            return Constant(kind.size * size + 1)
+        if not isinstance(kind, ListOf):
+            return Constant(2)
+        count: Expr = Call("num", (column,), (("axis", 1),))
+        if size != 1:
+            count = Binary("*", count, Constant(size))
+        return Binary("+", count, Constant(1))
+
+    def leaf(self, node: Name, *, strict: bool, astray: tuple[Name | None, Expr]) -> Leaf:
         """Return what `node` means.
 
         Parameters
@@ -113,7 +160,7 @@ class Leaves:
         if all(item is None for item in indices):
             return found
         if any(item is not None and not _is_literal(item) for item in indices):
-            return self._looked_up(node, found, indices)
+            return self._looked_up(node, found, indices, astray)
         numbers = [item.value if isinstance(item, Number) else None for item in indices]
         return self._picked(node, found, [None if n is None else int(n) for n in numbers], strict)
 
@@ -220,7 +267,13 @@ class Leaves:
         value = Value(expr, leaf.value.dtype, len(left))
         return Leaf(value, left, group, tuple(exists))
 
-    def _looked_up(self, node: Name, leaf: Leaf, indices: tuple[Formula | None, ...]) -> Leaf:
+    def _looked_up(
+        self,
+        node: Name,
+        leaf: Leaf,
+        indices: tuple[Formula | None, ...],
+        astray: tuple[Name | None, Expr],
+    ) -> Leaf:
         if len(leaf.sizes) > 1:
             raise self._error(
                 node,
@@ -239,24 +292,38 @@ class Leaves:
                 )
             items = Call("from_regular", (items,), (("axis", 1),))
         place = integer(index)
-        if index.depth == 0 and index.constant is not None:
-            place = Binary(
-                "+", place, Binary("*", Call("num", (items,), (("axis", 1),)), Constant(0))
-            )
-        inside = Binary(
-            "&",
-            Compare(">=", place, Constant(0)),
-            Compare("<", place, Call("num", (items,), (("axis", 1),))),
+        if index.constant is not None:
+            count = Call("num", (items,), (("axis", 1),))
+            place = Binary("+", Binary("*", count, Constant(0)), place)
+        first, beyond = astray
+        if node != first:
+            place = Call("where", (Compare("<", place, Constant(0)), beyond, place))
+        value = Value(
+            _followed(items, place, (node.start, node.stop)),
+            leaf.value.dtype,
+            index.depth,
+            missing=True,
         )
-        where = Call("mask", (place, inside), (("valid_when", True),))
-        span = (node.start, node.stop)
-        value = Value(Call("follow", (items, where), (), span), leaf.value.dtype, index.depth, True)
-        return Leaf(value, (None,) * index.depth, group, exists)
+        sizes = (None,) * index.depth
+        return Leaf(value, sizes, group, exists, items=items, place=place)
 
     def _error(self, node: Name | Size, problem: str, hint: str | None = None) -> Exception:
         return self.source.type_error(
             Column(node.name, (node.start, node.stop)), problem, hint=hint
         )
+
+
+def _followed(items: Expr, place: Expr, span: Span | None) -> Expr:
+    """Return the items at positions, missing where there is no such position."""
+    count = Call("num", (items,), (("axis", 1),))
+    inside = Binary("&", Compare(">=", place, Constant(0)), Compare("<", place, count))
+    where = Call("mask", (place, inside), (("valid_when", True),))
+    return Call("follow", (items, where), (), span)
+
+
+def _has_place(call: Call_) -> bool:
+    """Say whether ROOT counts a special function among the names of the formula."""
+    return call.function in {"Sum$", "Length$", "Max$", "Min$"}
 
 
 def _is_literal(node: Formula) -> bool:

@@ -88,9 +88,12 @@ class Meaning:
         infer(found, self.leaves.schema, self.source)
         return found
 
-    def known(self, nodes: Sequence[Formula]) -> Known:
-        """Evaluate formulas that share their instances, such as the arguments of ``Max$``."""
-        scope = Instances(self.leaves, nodes, strict=False)
+    def known(self, nodes: Sequence[Formula], *, regular: bool = True) -> Known:
+        """Evaluate formulas that share their instances, such as the arguments of ``Max$``.
+
+        Arrays of a fixed size become lists if not `regular`.
+        """
+        scope = Instances(self.leaves, nodes, strict=False, regular=regular)
         values = tuple(self.plain(node, scope) for node in nodes)
         return Known(values, scope.exists, scope.driver, scope.group)
 

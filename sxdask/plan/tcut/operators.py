@@ -25,6 +25,7 @@ from sxdask.plan.tcut.values import (
     constant,
     integer,
     number,
+    spanned,
     truth,
 )
 
@@ -69,10 +70,9 @@ def joined(op: str, values: Sequence[Value], span: Span) -> Value:
         return values[0].like(expr, BOOL, *values[1:])
     result = values[-1]
     for item in reversed(values[:-1]):
-        rest, decided = truth(result), Constant(op == "||")
-        pair = (rest, decided) if op == "&&" else (decided, rest)
-        result = item.like(Call("where", (truth(item), *pair), (), span), BOOL, result)
-    return result
+        pair = (result, constant(False)) if op == "&&" else (constant(True), result)  # noqa: FBT003
+        result = choice(item, *pair, span)
+    return spanned(Value(truth(result), BOOL, result.depth, result.missing), span)
 
 
 def choice(condition: Value, yes: Value, no: Value, span: Span) -> Value:
@@ -81,7 +81,18 @@ def choice(condition: Value, yes: Value, no: Value, span: Span) -> Value:
         return yes if condition.constant else no
     kind = BOOL if yes.dtype == no.dtype == BOOL else DOUBLE
     pair = (truth(yes), truth(no)) if kind == BOOL else (strong(yes), strong(no))
-    return condition.like(Call("where", (truth(condition), *pair), (), span), kind, yes, no)
+    where = Call("where", (deep(condition, yes, no), *pair), (), span)
+    return condition.like(where, kind, yes, no)
+
+
+def deep(condition: Value, *others: Value) -> Expr:
+    """Return the truth of `condition` for each item of the deepest of `others`."""
+    deepest = max(others, key=lambda item: item.depth)
+    if deepest.depth <= condition.depth:
+        return truth(condition)
+    # which item it is exists for all of them, missing or not
+    place = Call("local_index", (deepest.expr,), (("axis", deepest.depth),))
+    return Binary("&", truth(condition), Compare(">=", place, Constant(0)))
 
 
 def strong(value: Value) -> Expr:
@@ -115,8 +126,8 @@ def _divided(left: Value, right: Value, span: Span) -> Expr:
     quotient = Binary("/", number(left), number(right), span)
     if right.constant is not None:
         return quotient
-    zero = Compare("==", right.expr, Constant(0), span)
-    return Call("where", (zero, Constant(0.0), quotient), (), span)
+    divides = Value(Compare("!=", right.expr, Constant(0), span), BOOL, right.depth)
+    return Call("where", (deep(divides, left), quotient, Constant(0.0)), (), span)
 
 
 def _remainder(left: Value, right: Value, span: Span) -> Expr:
@@ -206,7 +217,7 @@ _CONSTANT: Final[dict[str, Callable[[float, float], float]]] = {
     "*": lambda a, b: a * b,
     "/": lambda a, b: 0.0 if b == 0 else _whole(a / b, a, b),
     "%": lambda a, b: 0.0 if int(b) == 0 else math.fmod(int(a), int(b)),
-    "^": lambda a, b: math.pow(a, b),
+    "^": math.pow,
 }
 
 

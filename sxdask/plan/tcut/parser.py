@@ -12,6 +12,7 @@ References
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeAlias
 
 from sxdask.plan.lexer import too_deep
@@ -91,9 +92,11 @@ class _Parser:
         choice = self._choice(signs, low, high)
         if choice is not None:
             return choice
-        self._require_no_template(signs)
-        hidden = self._hidden(signs)
+        hidden: frozenset[str] = frozenset()
         for sign, which in _LEVELS:
+            if sign == "<":
+                self._require_no_template(signs)
+                hidden = self._hidden(signs)
             at = [place for place in signs if self._tokens[place].text == sign]
             if sign == "+":
                 at = [place for place in at if place > low]
@@ -133,7 +136,7 @@ class _Parser:
         return frozenset(found)
 
     def _require_no_template(self, signs: list[int]) -> None:
-        for first, second in zip(signs, signs[1:], strict=False):
+        for first, second in pairwise(signs):
             texts = (self._tokens[first].text, self._tokens[second].text)
             plain = all(
                 item.kind in {"name", "number"} for item in self._tokens[first + 1 : second]
@@ -166,7 +169,7 @@ class _Parser:
         edges = [low - 1, *at, high]
         operands = tuple(
             self._side(at[min(number, len(at) - 1)], begin + 1, end)
-            for number, (begin, end) in enumerate(zip(edges, edges[1:], strict=False))
+            for number, (begin, end) in enumerate(pairwise(edges))
         )
         return Infix(sign, operands, start, stop)
 

@@ -1,4 +1,4 @@
-"""``Sum$``, ``Length$``, ``Max$`` and the rest: one value per entry from the instances of a formula."""
+"""``Sum$``, ``Length$``, ``Max$`` and others: one value per entry from many instances."""
 
 from __future__ import annotations
 
@@ -93,6 +93,8 @@ def extreme_if(function: str, known: Known) -> Value:
     if condition.missing:
         passes = Call("fill_none", (passes, Constant(value=True)), (("axis", -1),))
     value = filled(value)
+    if condition.constant is not None:
+        return extreme(function, known) if condition.constant else Value(Constant(0.0), DOUBLE)
     if max(value.depth, condition.depth) == 0:
         kept = Call("where", (passes, strong(value), Constant(0.0)))
         return _if_any(known, Value(kept, DOUBLE))
