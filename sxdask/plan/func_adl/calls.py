@@ -118,7 +118,7 @@ def call(evaluator: Evaluator, tree: CallTree, scope: Scope) -> Value:
 
 def _at_once(evaluator: Evaluator, function: Lambda, tree: CallTree, scope: Scope) -> Value:
     if len(function.parameters) != len(tree.arguments) or tree.keywords:
-        evaluator.refuse(tree, f"the lambda takes {len(function.parameters)} arguments")
+        evaluator.refuse(tree, _takes("the lambda", len(function.parameters)))
     values = [evaluator.value(item, scope) for item in tree.arguments]
     inner = scope.also(**dict(zip(function.parameters, values, strict=True)))
     return evaluator.value(function.body, inner)
@@ -142,7 +142,13 @@ def _method(evaluator: Evaluator, function: Attribute, tree: CallTree, scope: Sc
         Array: "this value",
     }[type(value)]
     hint = f"call the function: {function.name}(...)" if is_function(function.name) else None
+    if isinstance(value, Event) and value.prefix + function.name in evaluator.algebra.schema:
+        hint = f"a branch is not called: e.{function.name}"
     return evaluator.refuse_at(function.span, f"{what} has no method {function.name!r}", hint)
+
+
+def _takes(what: str, count: int) -> str:
+    return f"{what} takes {count} argument{'s' if count != 1 else ''}"
 
 
 # -- functions -----------------------------------------------------------------------------
@@ -171,7 +177,7 @@ def _operator(evaluator: Evaluator, name: str, tree: CallTree, scope: Scope) -> 
     """Return the operator of Python that a function of NumPy is."""
     wanted = 1 if name in _UNARY else 2
     if len(tree.arguments) != wanted or tree.keywords:
-        evaluator.refuse(tree, f"{name} takes {wanted} argument{'s' if wanted > 1 else ''}")
+        evaluator.refuse(tree, _takes(name, wanted))
     if name in _UNARY:
         return evaluator.value(Unary(_UNARY[name], tree.arguments[0], tree.span), scope)
     if name in _OPERATORS:
@@ -287,7 +293,7 @@ def _constant(evaluator: Evaluator, item: Expr) -> Array:
 def _other(evaluator: Evaluator, name: str, tree: CallTree, scope: Scope) -> Value:
     wanted = 3 if name == "clip" else 1
     if len(tree.arguments) != wanted or tree.keywords:
-        evaluator.refuse(tree, f"{name} takes {wanted} argument{'s' if wanted > 1 else ''}")
+        evaluator.refuse(tree, _takes(name, wanted))
     first = tree.arguments[0]
     if name == "len":
         value = evaluator.value(first, scope)

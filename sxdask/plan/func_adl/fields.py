@@ -143,11 +143,17 @@ def at_position(evaluator: Evaluator, value: Value, number: int, tree: Item) -> 
         case Array() if record is not None:
             _require_position(evaluator, number, len(record.fields), tree)
             return named(evaluator, value, record.fields[number][0], tree.span, as_item=True)
-        case Picks(items=items) if all(type(item) is Struct for item in items):
+        case Picks(items=items) if all(_has_fields(item) for item in items):
             picked = tuple(at_position(evaluator, item, number, tree) for item in items)
             return replace(value, items=picked)
         case _:
             return sequences.element(evaluator, value, number, tree, "an index")
+
+
+def _has_fields(value: Value) -> bool:
+    if isinstance(value, Array):
+        return _record_of(value.type) is not None
+    return type(value) is Struct
 
 
 def _require_position(evaluator: Evaluator, number: int, count: int, tree: Item) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_qastle_and_python_are_one_plan():
 
 
 def test_every_where_over_events_is_a_filter_of_the_scan():
-    root = only(
+    root: Any = only(
         plan_of(
             "EventDataset().Where(lambda e: e.good).Select(lambda e: {'m': e.met, 'p': e.mu_pt})"
             ".Where(lambda r: r.m > 1 and r.p.Count() > 0).Select(lambda r: r.p)"
@@ -120,8 +121,8 @@ def test_every_where_over_events_is_a_filter_of_the_scan():
 
 
 def optimized_predicate(root):
-    plan = best(Plan((Output("", root),)))
-    return plan.outputs[0].root.source.predicate
+    found: Any = only(best(Plan((Output("", root),)))).root
+    return found.source.predicate
 
 
 def test_only_touched_branches_are_read():
