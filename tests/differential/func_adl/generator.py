@@ -9,37 +9,37 @@ not hold.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hypothesis import strategies as st
 
-from tests.differential.func_adl.write_small_tree import LISTS, NESTED, NUMBERS, ONE
+from tests.differential.func_adl.write_small_tree import LISTS, NESTED, ONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REALS = ("x", "y", "f32", "f64")
-WHOLES = (*(name for name in NUMBERS if name[0] in "iu"), "n")
-FLAGS = tuple(name for name, kind in ONE.items() if kind == "b")
-NUMBER_LISTS = tuple(
-    f"{group}_{name}"
-    for group, columns in LISTS.items()
-    for name, kind in columns.items()
-    if kind != "b"
-)
-PARTS = {"pt": "mu_pt", "eta": "mu_eta", "q": "mu_q"}
-VARIABLES = "abcdfghijk"
+PARTS: Final = {"pt": "mu_pt", "eta": "mu_eta", "q": "mu_q"}
+ZIPPED: Final = "Zip({" + ", ".join(f'"{key}": e.{name}' for key, name in PARTS.items()) + "})"
+VARIABLES: Final = "abcghijkmn"
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Variables that an expression may use, by what they are, and how deep it may still go."""
+    """What an expression may use, by its type, and how deep it may still go.
+
+    The first four are columns of the row, the last three variables of lambdas
+    within it: a number, a list, a record of `PARTS`.
+    """
 
     depth: int
+    columns: tuple[str, ...]
+    flags: tuple[str, ...]
+    column_lists: tuple[str, ...]
+    nested: tuple[str, ...]
+    zipped: str = ZIPPED
     numbers: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
-    used: int = 0
 
     def below(self) -> Scope:
         """Return the scope of an operand."""
@@ -47,13 +47,29 @@ class Scope:
 
     def name(self) -> str:
         """Return a name for the next variable."""
-        return VARIABLES[self.used]
+        return VARIABLES[len(self.numbers) + len(self.lists) + len(self.records)]
 
     def bind(self, kind: str) -> Scope:
         """Return the scope within a lambda over a list of numbers, lists or records."""
         known: tuple[str, ...] = getattr(self, kind)
-        added = {kind: (*known, self.name()), "used": self.used + 1, "depth": self.depth - 1}
+        added = {kind: (*known, self.name()), "depth": self.depth - 1}
         return replace(self, **added)  # type: ignore[arg-type]
+
+
+EVENT: Final = Scope(
+    depth=0,
+    columns=tuple(f"e.{name}" for name, kind in ONE.items() if kind != "b" and name != "odd"),
+    flags=tuple(f"e.{name}" for name, kind in ONE.items() if kind == "b"),
+    column_lists=tuple(
+        f"e.{group}_{name}"
+        for group, columns in LISTS.items()
+        for name, kind in columns.items()
+        if kind != "b"
+    ),
+    nested=tuple(f"e.{name}" for name in NESTED),
+)
+# A row that an earlier Select made, with these columns.
+ROW: Final = Scope(0, ("d.x",), ("d.f",), ("d.l",), ("d.h",), zipped="d.z")
 
 
 class Grammar:
@@ -66,8 +82,14 @@ class Grammar:
         """Return one of `choices`, the simplest first."""
         return self._draw(st.sampled_from(choices))
 
+    def _item_or_column(self, items: list[str], columns: tuple[str, ...]) -> str:
+        # func_adl_uproot is wrong where a lambda leaves its own variable out: mostly take it
+        if items and self.pick("item", "item", "column") == "item":
+            return self.pick(*items)
+        return self.pick(*columns)
+
     def number(self, scope: Scope) -> str:
-        """One number: of the event, of an item, or of a list."""
+        """One number: of the row, of an item, or of a list."""
         if scope.depth <= 0:
             return self._plain_number(scope)
         below = scope.below()
@@ -78,12 +100,10 @@ class Grammar:
                 op, right = self.pick("+", "-", "*", "//", "%"), self.pick("2", "3", "1.5")
                 return f"({self.number(below)} {op} {right})"
             case "two":
-                op = self.pick("+", "-")
-                return f"({self.number(below)} {op} {self.number(below)})"
+                return f"({self.number(below)} {self.pick('+', '-')} {self.number(below)})"
             case "unary":
-                return self.pick("abs({})", "np.square({})", "np.abs({})").format(
-                    self._plain_number(scope)
-                )
+                function = self.pick("abs", "np.square", "np.abs", "np.floor", "-")
+                return f"({function}({self._plain_number(scope)}))"
             case "condition":
                 orelse = self.pick(self.number(below), "0", "-1", "0.5")
                 return f"({self.number(below)} if {self.truth(below)} else {orelse})"
@@ -91,21 +111,14 @@ class Grammar:
                 return self._reduction(below)
 
     def _plain_number(self, scope: Scope) -> str:
-        events = [f"e.{name}" for name in (*REALS, *WHOLES)]
-        items = [*scope.numbers, *(f"{item}.{name}" for item in scope.records for name in PARTS)]
-        # func_adl_uproot is wrong where a lambda leaves its own variable out: mostly take it
-        return (
-            self.pick(*items)
-            if items and self.pick("item", "item", "event") == "item"
-            else (self.pick(*events))
-        )
+        fields = [f"{item}.{name}" for item in scope.records for name in PARTS]
+        return self._item_or_column([*scope.numbers, *fields], scope.columns)
 
     def _reduction(self, scope: Scope) -> str:
         match self.pick("Count", "Sum", "Max", "Min", "of lists"):
             case "of lists":
-                inner = self.pick("Count()", "Sum()")
-                name = scope.name()
-                return f"{self.nested(scope)}.Select(lambda {name}: {name}.{inner}).Sum()"
+                inner, name = self.pick("Count()", "Sum()"), scope.name()
+                return f"{self.lists(scope)}.Select(lambda {name}: {name}.{inner}).Sum()"
             case name:
                 return f"{self.numbers(scope)}.{name}()"
 
@@ -116,7 +129,7 @@ class Grammar:
             return f"({self.number(below)} > 1)"
         match self.pick("compare", "flag", "chain", "joined", "not", "any", "in"):
             case "flag":
-                return self.pick(*(f"e.{name}" for name in FLAGS))
+                return self.pick(*scope.flags)
             case "compare":
                 op = self.pick(">", "<=", "==", "!=")
                 return f"({self.number(below)} {op} {self.pick('1', '2.5', self.number(below))})"
@@ -127,9 +140,7 @@ class Grammar:
             case "not":
                 return f"(not {self.truth(below)})"
             case "any":
-                inner = scope.bind("numbers")
-                operator = self.pick("Any", "All")
-                body = self.truth(inner)
+                operator, body = self.pick("Any", "All"), self.truth(scope.bind("numbers"))
                 return f"{self.numbers(below)}.{operator}(lambda {scope.name()}: {body})"
             case _:
                 return f"({self.number(below)} in [1, 2, 1.5])"
@@ -137,49 +148,57 @@ class Grammar:
     def numbers(self, scope: Scope) -> str:
         """A list of numbers."""
         if scope.depth <= 0:
-            return self._plain_numbers(scope)
-        below, inner, name = scope.below(), scope.bind("numbers"), scope.name()
-        shape = ("plain", "Where", "Select", "OrderBy", "times", "Concat", "records", "SelectMany")
-        match self.pick(*shape):
-            case "plain":
-                return self._plain_numbers(scope)
+            return self._item_or_column(list(scope.lists), scope.column_lists)
+        source, name = self.numbers(scope.below()), scope.name()
+        match self.pick("as is", "Where", "Select", "OrderBy", "times", "Concat", "of", "of"):
+            case "as is":
+                return source
             case "Where":
-                return f"{self.numbers(below)}.Where(lambda {name}: {self.truth(inner)})"
+                return f"{source}.Where(lambda {name}: {self.truth(scope.bind('numbers'))})"
             case "Select":
-                return f"{self.numbers(below)}.Select(lambda {name}: {self.number(inner)})"
+                return f"{source}.Select(lambda {name}: {self.number(scope.bind('numbers'))})"
             case "OrderBy":
                 order = self.pick("OrderBy", "OrderByDescending")
                 key = self.pick(name, f"abs({name} - 2)", f"-{name}", f"({name} % 3)")
-                return f"{self.numbers(below)}.{order}(lambda {name}: {key})"
+                return f"{source}.{order}(lambda {name}: {key})"
             case "times":
-                return f"({self.numbers(below)} * {self.pick('2', '0.5', 'e.x')})"
+                return f"({source} * {self.pick('2', '0.5', *scope.columns)})"
             case "Concat":
-                return f"{self.numbers(below)}.Concat({self.numbers(below)})"
+                return f"{source}.Concat({self.numbers(scope.below())})"
+            case _:
+                return self._numbers_of_others(scope)
+
+    def _numbers_of_others(self, scope: Scope) -> str:
+        """A list of numbers made of records, of lists, or of pairs."""
+        below, name = scope.below(), scope.name()
+        match self.pick("records", "SelectMany", "pairs", "pairs of records"):
             case "records":
                 body = self.number(scope.bind("records"))
                 return f"{self.records(below)}.Select(lambda {name}: {body})"
-            case _:
+            case "SelectMany":
                 body = self.numbers(scope.bind("lists"))
-                return f"{self.nested(below)}.SelectMany(lambda {name}: {body})"
+                return f"{self.lists(below)}.SelectMany(lambda {name}: {body})"
+            case "pairs":
+                body = f"{name}.First() {self.pick('-', '+')} {name}.{self.pick('Last()', 'Max()')}"
+                return f"{self.numbers(below)}.Choose(2).Select(lambda {name}: {body})"
+            case _:
+                test = f"{name}.First().q {self.pick('!=', '==')} {name}.Last().q"
+                body = f"{name}.First().pt + {name}.ElementAt(1).{self.pick(*PARTS)}"
+                pairs = f"{self.records(below)}.Choose(2).Where(lambda {name}: {test})"
+                return f"{pairs}.Select(lambda {name}: {body})"
 
-    def _plain_numbers(self, scope: Scope) -> str:
-        if scope.lists and self.pick("item", "item", "event") == "item":
-            return self.pick(*scope.lists)
-        return self.pick(*(f"e.{name}" for name in NUMBER_LISTS))
-
-    def nested(self, scope: Scope) -> str:
+    def lists(self, scope: Scope) -> str:
         """A list of lists of numbers."""
-        plain = tuple(f"e.{name}" for name in NESTED)
         if scope.depth <= 0:
-            return self.pick(*plain)
+            return self.pick(*scope.nested)
         below, inner, name = scope.below(), scope.bind("lists"), scope.name()
         match self.pick("plain", "Where", "Select", "captured", "Choose"):
             case "plain":
-                return self.pick(*plain)
+                return self.pick(*scope.nested)
             case "Where":
-                return f"{self.nested(below)}.Where(lambda {name}: {self.truth(inner)})"
+                return f"{self.lists(below)}.Where(lambda {name}: {self.truth(inner)})"
             case "Select":
-                return f"{self.nested(below)}.Select(lambda {name}: {self.numbers(inner)})"
+                return f"{self.lists(below)}.Select(lambda {name}: {self.numbers(inner)})"
             case "captured":
                 body = self.numbers(scope.bind("numbers"))
                 return f"{self.numbers(below)}.Select(lambda {name}: {body})"
@@ -188,44 +207,59 @@ class Grammar:
 
     def records(self, scope: Scope) -> str:
         """A list of records of numbers."""
-        zipped = "Zip({" + ", ".join(f'"{key}": e.{name}' for key, name in PARTS.items()) + "})"
         if scope.depth <= 0:
-            return zipped
-        inner, name = scope.bind("records"), scope.name()
-        match self.pick("plain", "Where", "OrderBy"):
-            case "plain":
-                return zipped
+            return scope.zipped
+        source, name = self.records(scope.below()), scope.name()
+        match self.pick("as is", "Where", "OrderBy"):
+            case "as is":
+                return source
             case "Where":
-                return f"{self.records(scope.below())}.Where(lambda {name}: {self.truth(inner)})"
+                return f"{source}.Where(lambda {name}: {self.truth(scope.bind('records'))})"
             case _:
-                return f"{zipped}.OrderBy(lambda {name}: {name}.{self.pick(*PARTS)})"
+                return f"{source}.OrderBy(lambda {name}: {name}.{self.pick(*PARTS)})"
 
-    def any_value(self, scope: Scope) -> str:
-        """What a column may be."""
-        kind = self.pick("number", "truth", "numbers", "nested", "records", "quotient")
-        if kind == "quotient":
-            return f"({self.number(scope)} / {self.pick('3', 'e.n', 'e.y')})"
-        return str(getattr(self, kind)(scope))
+    def column(self, scope: Scope) -> str:
+        """What a column of the result may be."""
+        match self.pick("number", "truth", "numbers", "lists", "records", "quotient"):
+            case "quotient":
+                return f"({self.number(scope)} / {self.pick('3', *scope.columns)})"
+            case kind:
+                return str(getattr(self, kind)(scope))
 
     def query(self, depth: int) -> str:
         """A whole query."""
-        scope, text = Scope(depth), "EventDataset()"
+        scope, row, text = replace(EVENT, depth=depth), "e", "EventDataset()"
         if self.pick("all", "some") == "some":
             text += f".Where(lambda e: {self.truth(scope)})"
-        match self.pick("one", "record", "tuple", "items", "items of items"):
+        if self.pick("events", "events", "rows") == "rows":
+            columns = f'"x": {self.number(scope)}, "f": {self.truth(scope)}, "z": {ZIPPED}, '
+            columns += f'"l": {self.numbers(scope)}, "h": {self.lists(scope)}'
+            text += f".Select(lambda e: {{{columns}}})"
+            scope, row = replace(ROW, depth=depth), "d"
+            if self.pick("all", "some") == "some":
+                text += f".Where(lambda d: {self.truth(scope)})"
+        return text + self._result(scope, row)
+
+    def _result(self, scope: Scope, row: str) -> str:
+        match self.pick("one", "record", "tuple", "first", "items", "items of items"):
             case "one":
-                return f"{text}.Select(lambda e: {self.any_value(scope)})"
+                return f".Select(lambda {row}: {self.column(scope)})"
             case "record":
                 keys = self.pick("a", "ab", "abc")
-                fields = ", ".join(f'"{key}": {self.any_value(scope)}' for key in keys)
-                return f"{text}.Select(lambda e: {{{fields}}})"
+                fields = ", ".join(f'"{key}": {self.column(scope)}' for key in keys)
+                return f".Select(lambda {row}: {{{fields}}})"
             case "tuple":
-                return f"{text}.Select(lambda e: ({self.any_value(scope)}, {self.number(scope)}))"
+                return f".Select(lambda {row}: ({self.column(scope)}, {self.number(scope)}))"
+            case "first":
+                items, operator = self.numbers(scope), self.pick("First()", "Last()")
+                text = f".Where(lambda {row}: {items}.Count() > 0)"
+                return f"{text}.Select(lambda {row}: {items}.{operator})"
             case "items":
-                items = self.pick(self.numbers(scope), self.records(scope))
-                return f"{text}.SelectMany(lambda e: {items})"
+                items = getattr(self, self.pick("numbers", "records"))(scope)
+                return f".SelectMany(lambda {row}: {items})"
             case _:
-                return f"{text}.SelectMany(lambda e: {self.nested(scope)})"
+                after = self.pick("", ".Select(lambda a: a.Count())", ".SelectMany(lambda a: a)")
+                return f".SelectMany(lambda {row}: {self.lists(scope)}){after}"
 
 
 @st.composite

@@ -220,12 +220,12 @@ class Interpreter:
         return source.like(item for item in source.items if truth(function(item)))
 
     def _any(self, node: Any, scope: Scope) -> Any:
-        function = self._function(node.predicate, scope)
-        return np.bool_(any(map(function, self._source(node, scope).items)))
+        results = self._source(node, scope).map(self._function(node.predicate, scope))
+        return np.bool_(any(present(results)))
 
     def _all(self, node: Any, scope: Scope) -> Any:
-        function = self._function(node.predicate, scope)
-        return np.bool_(all(map(function, self._source(node, scope).items)))
+        results = self._source(node, scope).map(self._function(node.predicate, scope))
+        return np.bool_(all(present(results)))
 
     def _count(self, node: Any, scope: Scope) -> Any:
         return np.int64(len(self._source(node, scope)))
@@ -344,7 +344,7 @@ def total(source: Sequence) -> Any:
 
 
 def present(source: Sequence) -> list[Any]:
-    """Return the numbers of a list without those that are missing, as in ``Max`` of nothing."""
+    """Return the items of a list of numbers without those that are missing, as Max of nothing is."""
     if any(isinstance(item, Sequence | dict | tuple) for item in source.items):
         raise WrongQueryError("only numbers can be added or compared")
     return [strong(item) for item in source.items if item is not None]
