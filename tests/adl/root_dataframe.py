@@ -12,6 +12,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -210,13 +211,13 @@ def as_hist(query: str, name: str, numbers: Sequence[float]) -> hist.Hist:
     return made
 
 
-def histograms_of(files: Sequence[str]) -> dict[str, dict[str, dict[str, hist.Hist]]]:
+def histograms_of(files: Sequence[Path]) -> dict[Path, dict[str, dict[str, hist.Hist]]]:
     """Return what a ROOT process gives for each of `files`: file, query, histogram."""
-    command = [sys.executable, "-m", "tests.adl.root_dataframe", *files]
+    command = [sys.executable, "-m", "tests.adl.root_dataframe", *map(str, files)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     return {
-        file: {
+        Path(file): {
             query: {name: as_hist(query, name, numbers) for name, numbers in one.items()}
             for query, one in queries.items()
         }

@@ -16,7 +16,7 @@ import pytest
 import uproot
 
 import sxdask as sx
-from tests.adl.axes import AXES
+from tests.adl.axes import AXES, empty
 from tests.adl.by_hand import QUERIES, AdlProcessor, collections, columns_of, fill
 from tests.adl.root_dataframe import histograms_of
 
@@ -35,6 +35,7 @@ REAL = {
 }
 
 every_query = pytest.mark.parametrize("query", QUERIES)
+needs_root = pytest.mark.skipif(find_spec("ROOT") is None, reason="ROOT is an optional peer")
 every_language = pytest.mark.parametrize("language", LANGUAGES)
 
 
@@ -62,28 +63,29 @@ def by_hand(query: str, file: Path) -> dict[str, hist.Hist]:
     return fill(query, collections(query, columns(file)))
 
 
-def assert_same(found: dict[str, hist.Hist], wanted: dict[str, hist.Hist]) -> None:
-    """Check every bin, and the edges; under- and overflow are bins too."""
-    assert list(found) == list(wanted)
-    for name, expected in wanted.items():
-        assert found[name].values(flow=True).tolist() == expected.values(flow=True).tolist(), name
-        assert found[name].axes[0].edges.tolist() == expected.axes[0].edges.tolist()
+def by_hand_in_chunks(query: str, file: Path) -> dict[str, hist.Hist]:
+    """Return the same with memory for a quarter of a million events."""
+    total = {name: empty(query, name) for name in AXES[query]}
+    with uproot.open(file) as opened:
+        for arrays in opened["Events"].iterate(columns_of(query), step_size=250_000):
+            for name, found in fill(query, collections(query, arrays)).items():
+                total[name] += found
+    return total
 
 
-@pytest.fixture(scope="session")
-def root_histograms(nanoaod, samples) -> dict[str, dict[str, dict[str, hist.Hist]]]:
-    """Return what ROOT gives, by name of file and by query; one process for all."""
-    if find_spec("ROOT") is None:
-        pytest.skip("ROOT is an optional peer")
-    files = [nanoaod, *(samples / name for name in REAL)]
-    found = histograms_of([str(file) for file in files])
-    return {Path(file).name: histograms for file, histograms in found.items()}
+def is_same(found: dict[str, hist.Hist], wanted: dict[str, hist.Hist]) -> bool:
+    """Whether every bin is equal, under- and overflow among them, and the edges."""
+    return list(found) == list(wanted) and all(
+        found[name].values(flow=True).tolist() == expected.values(flow=True).tolist()
+        and found[name].axes[0].edges.tolist() == expected.axes[0].edges.tolist()
+        for name, expected in wanted.items()
+    )
 
 
 @every_query
 @every_language
 def test_a_request_fills_what_awkward_code_fills(query, language, nanoaod):
-    assert_same(by_request(query, language, nanoaod), by_hand(query, nanoaod))
+    assert is_same(by_request(query, language, nanoaod), by_hand(query, nanoaod))
 
 
 @every_query
@@ -93,7 +95,9 @@ def test_partitions_and_schedulers_change_nothing(query, language, nanoaod, monk
     found = sx.load(recipe(query, language), dataset=sx.dataset(nanoaod))
     found.compute(scheduler="sync")
     assert found.summary.partitions == 5
-    assert_same(by_request(query, language, nanoaod, scheduler="threads"), by_hand(query, nanoaod))
+    assert is_same(
+        by_request(query, language, nanoaod, scheduler="threads"), by_hand(query, nanoaod)
+    )
 
 
 @every_query
@@ -103,12 +107,7 @@ def test_coffea_fills_the_same_with_a_processor(query, nanoaod):
     events = NanoEventsFactory.from_root(
         {str(nanoaod): "Events"}, schemaclass=NanoAODSchema, mode="eager"
     ).events()
-    assert_same(AdlProcessor(query).process(events), by_request(query, "native", nanoaod))
-
-
-@every_query
-def test_root_fills_the_same_from_generated_events(query, nanoaod, root_histograms):
-    assert_same(root_histograms[nanoaod.name][query], by_request(query, "native", nanoaod))
+    assert is_same(AdlProcessor(query).process(events), by_request(query, "native", nanoaod))
 
 
 @pytest.mark.samples
@@ -117,16 +116,39 @@ def test_root_fills_the_same_from_generated_events(query, nanoaod, root_histogra
 @pytest.mark.parametrize("name", REAL)
 def test_a_request_fills_the_same_from_real_events(query, language, name, samples):
     found = by_request(query, language, samples / name)
-    assert_same(found, by_hand(query, samples / name))
+    assert is_same(found, by_hand(query, samples / name))
     if query == "q1":
         assert found["met"].sum(flow=True) == REAL[name]
 
 
-@pytest.mark.samples
-@every_query
-@pytest.mark.parametrize("name", REAL)
-def test_root_fills_the_same_from_real_events(query, name, samples, root_histograms):
-    assert_same(root_histograms[name][query], by_request(query, "native", samples / name))
+@needs_root
+def test_root_fills_the_same(nanoaod, samples):
+    """One process of ROOT for all files, because it starts and compiles for seconds."""
+    files = [nanoaod, *(samples / name for name in REAL)]
+    found = histograms_of(files)
+    different = [
+        (file.name, query)
+        for file in files
+        for query in QUERIES
+        if not is_same(found[file][query], by_hand(query, file))
+    ]
+    assert different == []
+
+
+@pytest.mark.slow
+@needs_root
+def test_not_one_of_a_million_events_moves(make_nanoaod):
+    file = make_nanoaod(1_000_000)
+    found = histograms_of([file])[file]
+    different = []
+    for query in QUERIES:
+        wanted = by_hand_in_chunks(query, file)
+        everybody = {language: by_request(query, language, file) for language in LANGUAGES}
+        everybody["ROOT"] = found[query]
+        different += [
+            (query, who) for who, histograms in everybody.items() if not is_same(histograms, wanted)
+        ]
+    assert different == []
 
 
 @every_query
