@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import sxdask as sx
-from sxdask.testing import write_nanoaod
+from sxdask.core.settings import load_settings
+from sxdask.testing.nanoaod import write_nanoaod_files
 from tests.conftest import IN_CI
 from tests.differential.func_adl.oracle import read_events
 
@@ -23,25 +24,24 @@ if TYPE_CHECKING:
     from sxdask.api import Dataset
     from tests.differential.func_adl.values import Sequence
 
-NANOAOD_EVENTS = 150
-
 
 @dataclass
 class Data:
-    """A tree of a file, as the engines and the interpreter take it."""
+    """A tree in some files, as the engines and the interpreter take it."""
 
-    path: Path
+    paths: tuple[Path, ...]
     tree: str
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The file for us."""
-        return sx.dataset(str(self.path), tree=self.tree)
+        """The files for us, each cluster a partition."""
+        settings = replace(load_settings(), partition_bytes=1)
+        return sx.dataset([str(path) for path in self.paths], tree=self.tree, settings=settings)
 
     @cached_property
     def events(self) -> Sequence:
-        """The file for the interpreter."""
-        return read_events(self.path, self.tree)
+        """The files for the interpreter."""
+        return read_events(self.paths, self.tree)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,22 +62,23 @@ def data(tmp_path_factory: pytest.TempPathFactory, _peers: None) -> Callable[[st
 
     def find(name: str) -> Data:
         if name not in known:
-            path = tmp_path_factory.mktemp("func_adl") / f"{name}.root"
-            known[name] = _WRITERS[name](path)
+            known[name] = _WRITERS[name](tmp_path_factory.mktemp("func_adl"))
         return known[name]
 
     return find
 
 
-def _small(path: Path) -> Data:
-    writer = Path(__file__).with_name("write_small_tree.py")
+def _small(folder: Path) -> Data:
+    path, writer = folder / "small.root", Path(__file__).with_name("write_small_tree.py")
     # ROOT takes over signals and standard streams: it gets a process of its own.
     subprocess.run([sys.executable, "-W", "ignore", str(writer), str(path)], check=True)
-    return Data(path, "t")
+    return Data((path,), "t")
 
 
-def _nanoaod(path: Path) -> Data:
-    return Data(write_nanoaod(path, NANOAOD_EVENTS), "Events")
+def _nanoaod(folder: Path) -> Data:
+    """Write three files in five partitions."""
+    paths = write_nanoaod_files(folder, 150, 3, entries_per_cluster=30)
+    return Data(tuple(paths), "Events")
 
 
 _WRITERS: dict[str, Any] = {"small": _small, "nanoaod": _nanoaod}

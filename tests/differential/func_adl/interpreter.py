@@ -251,7 +251,11 @@ class Interpreter:
     def _orderby(self, node: Any, scope: Scope, *, reverse: bool = False) -> Any:
         source = self._source(node, scope)
         key = self._function(node.key_selector, scope)
-        return source.like(sorted(source.items, key=key, reverse=reverse))
+        keyed = [(key(item), item) for item in source.items]
+        there = [pair for pair in keyed if pair[0] is not None]
+        missing = [item for place, item in keyed if place is None]
+        ordered = sorted(there, key=lambda pair: pair[0], reverse=reverse)
+        return source.like([*(item for _, item in ordered), *missing])
 
     def _orderbydescending(self, node: Any, scope: Scope) -> Any:
         return self._orderby(node, scope, reverse=True)
@@ -344,7 +348,7 @@ def total(source: Sequence) -> Any:
 
 
 def present(source: Sequence) -> list[Any]:
-    """Return the items of a list of numbers without those that are missing, as Max of nothing is."""
+    """Return the items of a list of numbers but those that are missing, as Max of nothing is."""
     if any(isinstance(item, Sequence | dict | tuple) for item in source.items):
         raise WrongQueryError("only numbers can be added or compared")
     return [strong(item) for item in source.items if item is not None]

@@ -25,7 +25,7 @@ _opened: dict[tuple[tuple[str, str], ...], Any] = {}
 
 
 @cache
-def ask(text: str, path: Path, tree: str) -> Any:
+def ask(text: str, paths: tuple[Path, ...], tree: str) -> Any:
     """Return what func_adl_uproot makes of a query in Python or in qastle."""
     from func_adl_uproot.translation import generate_function
 
@@ -36,7 +36,7 @@ def ask(text: str, path: Path, tree: str) -> Any:
         patch.object(uproot, "dask", _open_once),
     ):
         warnings.simplefilter("ignore")  # NumPy's on division by zero, and the like
-        return generate_function(query)(str(path), tree)
+        return generate_function(query)([str(path) for path in paths], tree)
 
 
 def _open_once(files: Mapping[str, str], **options: Any) -> Any:
@@ -47,9 +47,9 @@ def _open_once(files: Mapping[str, str], **options: Any) -> Any:
     return _opened[key]
 
 
-def read_events(path: Path, tree: str) -> Sequence:
-    """Return the events of a file as the interpreter takes them, read with uproot."""
-    array = uproot.open({str(path): tree}).arrays()
+def read_events(paths: tuple[Path, ...], tree: str) -> Sequence:
+    """Return the events of files as the interpreter takes them, read with uproot."""
+    array = uproot.concatenate([{str(path): tree} for path in paths])
     columns = {name: _values(array[name].layout) for name in array.fields}
     example = {name: column.example for name, column in columns.items()}
     rows = zip(*(column.items for column in columns.values()), strict=True)

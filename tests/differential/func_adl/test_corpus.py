@@ -44,7 +44,7 @@ def test_the_corpus_is_large_and_written_half_in_either_notation():
 @pytest.mark.parametrize("case", SAME, ids=_named)
 def test_a_query_gives_what_func_adl_uproot_gives(case: Case, data: Callable[[str], Data]):
     here = data(case.data)
-    wanted, got = ask(case.query, here.path, here.tree), _ours(case, here)
+    wanted, got = ask(case.query, here.paths, here.tree), _ours(case, here)
     assert type_text(got) == type_text(wanted)
     assert not difference(rows(got), rows(wanted))
 
@@ -58,7 +58,7 @@ def test_a_query_is_right_where_func_adl_uproot_is_not(case: Case, data: Callabl
     assert type_text(got) == case.right
     assert not difference(rows(got), wanted, SUMS)
     try:
-        other = ask(case.query, here.path, here.tree)
+        other = ask(case.query, here.paths, here.tree)
     except Exception:  # noqa: BLE001 (whatever it fails with, it does not answer)
         return
     assert type_text(other) != case.right or difference(rows(other), wanted, SUMS)
@@ -70,7 +70,7 @@ def test_a_query_without_a_meaning_is_refused(case: Case, data: Callable[[str], 
     error_of(lambda: _ours(case, here), case.refused)
     if not case.because:
         with pytest.raises(Exception):  # noqa: B017, PT011 (it has no errors of its own)
-            ask(case.query, here.path, here.tree)
+            ask(case.query, here.paths, here.tree)
 
 
 @pytest.mark.parametrize("theme", sorted({case.name.split(":")[0] for case in SAME}))
@@ -78,7 +78,7 @@ def test_the_interpreter_agrees_with_func_adl_uproot(theme: str, data: Callable[
     judged = 0
     for case in (case for case in SAME if case.name.startswith(f"{theme}:")):
         here = data(case.data)
-        other = ask(case.query, here.path, here.tree)
+        other = ask(case.query, here.paths, here.tree)
         try:
             kind, wanted = judge(case.query, here.events)
         except WrongQueryError:

@@ -41,7 +41,7 @@ def _outcome(query: str, here: Data) -> str:
     kind, wanted = judge(query, here.events)
     other = None
     with suppress(Exception):  # it has no errors of its own
-        other = ask(query, here.path, here.tree)
+        other = ask(query, here.paths, here.tree)
     agrees = other is not None and type_text(other).replace("?", "") == kind
     agrees = agrees and not difference(rows(other), wanted, TOLERANCE)
     try:

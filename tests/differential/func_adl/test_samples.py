@@ -24,7 +24,7 @@ def test_real_files_give_what_func_adl_uproot_gives(theme: Path, samples: Path):
     dataset = sx.dataset(str(samples / name), tree=tree)
     wrong = []
     for case in found:
-        wanted = ask(case.query, samples / name, tree)
+        wanted = ask(case.query, (samples / name,), tree)
         got = sx.request(notation(case.query), case.query, dataset=dataset).compute()
         if type_text(got) != type_text(wanted):
             wrong.append(f"{case.query}\n  {type_text(got)} in place of {type_text(wanted)}")
