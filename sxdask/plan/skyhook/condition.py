@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sxdask.plan.skyhook.columns import Columns
     from sxdask.plan.skyhook.tokens import Token
 
-MAX_NESTING: Final = 50
+MAX_NESTING: Final = 20
 """Parentheses in parentheses; each takes a few frames of Python's own stack."""
 
 _COMPARE: Final[dict[str, CompareOp]] = {

@@ -242,7 +242,7 @@ def test_a_mistake_in_the_text_is_shown_at_its_place(text, place, says):
         {"selection": PER_FILE, "where": "nMuon > 1"},
         {"tree": "Events"},
     ],
-    ids=lambda value: repr(value)[:30],
+    ids=lambda value: getattr(value, "__name__", repr(value)[:30]),
 )
 def test_what_is_no_function_of_one_argument_is_refused(selection):
     assert error_of(lambda: parse(selection), "SX100").fault == "user"
