@@ -33,7 +33,7 @@ from sxdask.plan.expr import (
     children,
     columns_of,
 )
-from sxdask.plan.text import expression_text
+from sxdask.plan.text import clipped_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,7 +95,7 @@ def compile_program(expressions: Sequence[Expr]) -> Program:
 
 
 def _step(expr: Expr, args: tuple[int, ...]) -> Step:
-    text = expression_text(expr)
+    text = clipped_text(expr)
     match expr:
         case Constant(value):
             return Step("constant", (), (value,), text)

@@ -32,7 +32,7 @@ from sxdask.plan.bounds import is_fallible, zone_test
 from sxdask.plan.expr import Binary, Column, Expr, columns_of
 from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.nodes import Output, Project, Scan
-from sxdask.plan.text import expression_text
+from sxdask.plan.text import clipped_text
 from sxdask.rootio.model import ColumnLayout, Conjunct, Piece, ReadOptions
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def _conjunct(group: Sequence[Expr], schema: Schema | None, *, fallible: bool) -
     return Conjunct(
         columns=columns_of(expr),
         mask=MaskProgram(compile_program([expr])),
-        text=expression_text(expr),
+        text=clipped_text(expr),
         zone=ZoneAll(tuple(tests)) if len(tests) > 1 else next(iter(tests), None),
         fallible=fallible,
     )

@@ -63,13 +63,19 @@ def zone_test(expr: Expr, schema: Mapping[str, Field] | None = None) -> ZoneTest
 class _Tests:
     def __init__(self, schema: Mapping[str, Field]) -> None:
         self._schema = schema
+        self._known: dict[Expr, ZoneTest | None] = {}
 
     def test(self, expr: Expr) -> ZoneTest | None:
+        if expr not in self._known:
+            self._known[expr] = self._test(expr)
+        return self._known[expr]
+
+    def _test(self, expr: Expr) -> ZoneTest | None:
         match expr:
-            case Compare(op, Constant() as left, right):
-                return self._comparison(_MIRROR[op], right, left.value)
-            case Compare(op, left, Constant() as right):
-                return self._comparison(op, left, right.value)
+            case Compare(op, (Constant(value) | Call("float64", (Constant(value),))), right):
+                return self._comparison(_MIRROR[op], right, value)
+            case Compare(op, left, (Constant(value) | Call("float64", (Constant(value),)))):
+                return self._comparison(op, left, value)
             case Binary("&", left, right) | Call("logical_and", (left, right)):
                 return _all(self.test(left), self.test(right))
             case Binary("|", left, right) | Call("logical_or", (left, right)):
@@ -150,7 +156,7 @@ def _float32(value: float) -> float:
 
 
 def _all(left: ZoneTest | None, right: ZoneTest | None) -> ZoneTest | None:
-    if left is None or right is None:
+    if left is None or right is None or left == right:
         return left or right
     tests = [
         part
@@ -163,6 +169,8 @@ def _all(left: ZoneTest | None, right: ZoneTest | None) -> ZoneTest | None:
 def _any(left: ZoneTest | None, right: ZoneTest | None) -> ZoneTest | None:
     if left is None or right is None:
         return None
+    if left == right:
+        return left
     tests = [
         part
         for side in (left, right)
@@ -187,8 +195,9 @@ def is_fallible(expr: Expr) -> bool:
     """Whether `expr` can fail on rows that another condition would have removed.
 
     Picking an item that an event may not have fails (``Muon_pt[:, 0]``,
-    ``Muon_pt[Jet_muonIdx]``); such conditions are evaluated after the others.
-    Slices and masks do not fail.
+    ``Muon_pt[Jet_muonIdx]``), and so does a value that must be there and is not
+    (``present(x)``); such conditions are evaluated after the others. Slices and
+    masks do not fail.
 
     Examples
     --------
@@ -196,7 +205,9 @@ def is_fallible(expr: Expr) -> bool:
     True
     """
     return any(
-        _picks(item) for node in walk(expr) if isinstance(node, Subscript) for item in node.items
+        (isinstance(node, Subscript) and any(_picks(item) for item in node.items))
+        or (isinstance(node, Call) and node.function == "present")
+        for node in walk(expr)
     )
 
 

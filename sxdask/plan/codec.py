@@ -1,8 +1,10 @@
 """Plan <-> JSON, for caches and the service; the format has a version.
 
-Nodes and expressions are lists that begin with their kind. Floats are written
-as text by ``repr``, so that every value, NaN and -0.0 included, comes back as
-it was and the text is the same in every Python. Spans are not kept: they
+Nodes and expressions are lists that begin with their kind. Expressions stand in
+a table, each different one once and after its operands, which it names by their
+place there: a plan whose parts are shared is as short as it is in memory. Floats
+are written as text by ``repr``, so that every value, NaN and -0.0 included, comes
+back as it was and the text is the same in every Python. Spans are not kept: they
 belong to the text that a user wrote.
 """
 
@@ -10,34 +12,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from sxdask.core.errors import RequestError
 from sxdask.core.results import Axis, Histogram, Reduction, Shape, Total
-from sxdask.plan.expr import (
-    Binary,
-    Call,
-    Column,
-    Compare,
-    Constant,
-    Expr,
-    GetField,
-    Pack,
-    Slice,
-    Subscript,
-    Unary,
-)
+from sxdask.plan.codec_expr import ExpressionTable, Json, decode_table
+from sxdask.plan.codec_expr import text as _text
 from sxdask.plan.nodes import Filter, Function, Node, Output, Plan, Project, Scan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from sxdask.plan.expr import Expr
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _SHAPE_FLAGS: Final = tuple(item.name for item in fields(Shape))
-
-Json: TypeAlias = Any
-"""Lists, mappings, text, numbers, booleans and None."""
 
 
 def plan_to_json(plan: Plan) -> str:
@@ -48,10 +36,12 @@ def plan_to_json(plan: Plan) -> str:
     >>> plan_from_json(plan_to_json(Plan(()))) == Plan(())
     True
     """
+    table = ExpressionTable()
     value = {
         "sxdask-plan": VERSION,
-        "outputs": [encode_output(item) for item in plan.outputs],
+        "outputs": [_encode_output(item, table) for item in plan.outputs],
         "copies": list(plan.copies),
+        "expressions": table.rows,
     }
     if plan.by_file:
         value["by_file"] = True
@@ -84,8 +74,9 @@ def plan_from_json(text: str) -> Plan:
             hint="make it again from the request",
         )
     try:
+        rows = decode_table(value["expressions"])
         return Plan(
-            tuple(_decode_output(item) for item in value["outputs"]),
+            tuple(_decode_output(item, rows) for item in value["outputs"]),
             tuple(value["copies"]),
             value.get("by_file", False) is True,
         )
@@ -93,9 +84,22 @@ def plan_from_json(text: str) -> Plan:
         raise RequestError(f"the stored plan is malformed: {error!r}") from None
 
 
-def encode_output(output: Output) -> Json:
+def output_to_json(output: Output) -> str:
+    """Return one output as JSON text, to name it."""
+    table = ExpressionTable()
+    return canonical_json({"output": _encode_output(output, table), "expressions": table.rows})
+
+
+def node_to_json(node: Node) -> str:
+    """Return a relational node as JSON text, to name it."""
+    table = ExpressionTable()
+    return canonical_json({"node": _encode_node(node, table), "expressions": table.rows})
+
+
+def _encode_output(output: Output, table: ExpressionTable) -> Json:
     """Return one output as plain JSON values; what is as usual is left out."""
-    value: Json = ["output", output.name, encode_node(output.root), output.allow_missing_tree]
+    root = _encode_node(output.root, table)
+    value: Json = ["output", output.name, root, output.allow_missing_tree]
     special: dict[str, Json] = {
         name: True for name in _SHAPE_FLAGS if getattr(output.shape, name) is True
     }
@@ -124,71 +128,19 @@ def _encode_histogram(histogram: Histogram) -> Json:
     return {"name": histogram.name, "axes": axes, "weight": histogram.weight}
 
 
-def encode_node(node: Node) -> Json:
-    """Return a relational node as plain JSON values."""
+def _encode_node(node: Node, table: ExpressionTable) -> Json:
     match node:
         case Scan(tree, columns, predicate):
             names = None if columns is None else list(columns)
-            return ["scan", tree, names, [encode_expr(item) for item in predicate]]
+            return ["scan", tree, names, [table.place(item) for item in predicate]]
         case Filter(source, predicate):
-            return ["filter", encode_node(source), encode_expr(predicate)]
+            return ["filter", _encode_node(source, table), table.place(predicate)]
         case Project(source, outputs):
-            pairs = [[name, encode_expr(expr)] for name, expr in outputs]
-            return ["project", encode_node(source), pairs]
+            pairs = [[name, table.place(expr)] for name, expr in outputs]
+            return ["project", _encode_node(source, table), pairs]
 
 
-def encode_expr(expr: Expr) -> Json:
-    """Return an expression as plain JSON values."""
-    match expr:
-        case Column(name):
-            return ["column", name]
-        case Constant(value):
-            return ["constant", _encode_scalar(value)]
-        case Unary(op, operand):
-            return ["unary", op, encode_expr(operand)]
-        case Binary(op, left, right):
-            return ["binary", op, encode_expr(left), encode_expr(right)]
-        case Compare(op, left, right):
-            return ["compare", op, encode_expr(left), encode_expr(right)]
-        case Call(function, args, options):
-            pairs = [[name, _encode_scalar(value)] for name, value in options]
-            return ["call", function, [encode_expr(item) for item in args], pairs]
-        case Subscript(value, items):
-            return ["subscript", encode_expr(value), [_encode_item(item) for item in items]]
-        case GetField(value, name):
-            return ["field", encode_expr(value), name]
-        case Pack(items, names):
-            keys = None if names is None else list(names)
-            return ["pack", [encode_expr(item) for item in items], keys]
-
-
-def _encode_item(item: Slice | Expr) -> Json:
-    if isinstance(item, Slice):
-        return ["slice", item.start, item.stop, item.step]
-    return encode_expr(item)
-
-
-def _encode_scalar(value: object) -> Json:
-    if isinstance(value, float):
-        return {"float": repr(value)}
-    if isinstance(value, tuple):
-        return {"tuple": [_encode_scalar(item) for item in value]}
-    return value
-
-
-def _decode_scalar(value: Json) -> Any:
-    match value:
-        case {"float": str(text)}:
-            return float(text)
-        case {"tuple": list(items)}:
-            return tuple(_decode_scalar(item) for item in items)
-        case bool() | int() | str() | None:
-            return value
-        case _:
-            raise ValueError(f"not a constant: {value!r}")
-
-
-def _decode_output(value: Json) -> Output:
+def _decode_output(value: Json, rows: list[Expr]) -> Output:
     kind, name, root, allow_missing, *rest = value
     if kind != "output" or not isinstance(name, str) or not isinstance(allow_missing, bool):
         raise ValueError(f"not an output: {kind!r}")
@@ -200,7 +152,7 @@ def _decode_output(value: Json) -> Output:
     elif "histograms" in special:
         reduction = tuple(_decode_histogram(item) for item in special["histograms"])
     function = _decode_function(special["function"]) if "function" in special else None
-    return Output(name, _decode_node(root), allow_missing, shape, reduction, function)
+    return Output(name, _decode_node(root, rows), allow_missing, shape, reduction, function)
 
 
 def _decode_function(value: Json) -> Function:
@@ -227,55 +179,15 @@ def _decode_histogram(value: Json) -> Histogram:
     return Histogram(_text(value["name"]), axes, value["weight"])
 
 
-def _decode_node(value: Json) -> Node:
+def _decode_node(value: Json, rows: list[Expr]) -> Node:
     match value:
         case ["scan", str(tree), names, list(predicate)]:
             columns = None if names is None else tuple(map(_text, names))
-            return Scan(tree, columns, tuple(decode_expr(item) for item in predicate))
+            return Scan(tree, columns, tuple(rows[item] for item in predicate))
         case ["filter", source, predicate]:
-            return Filter(_decode_node(source), decode_expr(predicate))
+            return Filter(_decode_node(source, rows), rows[predicate])
         case ["project", source, list(pairs)]:
-            outputs = tuple((_text(name), decode_expr(expr)) for name, expr in pairs)
-            return Project(_decode_node(source), outputs)
+            outputs = tuple((_text(name), rows[expr]) for name, expr in pairs)
+            return Project(_decode_node(source, rows), outputs)
         case _:
             raise ValueError(f"not a node: {value!r}"[:200])
-
-
-def _text(value: Json) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"not a name: {value!r}")
-    return value
-
-
-def decode_expr(value: Json) -> Expr:
-    """Return the expression that `encode_expr` gave `value` for."""
-    kind, *parts = value
-    return _DECODERS[kind](*parts)
-
-
-def _decode_call(function: str, args: Json, options: Json) -> Expr:
-    pairs = tuple((_text(name), _decode_scalar(item)) for name, item in options)
-    return Call(_text(function), tuple(decode_expr(item) for item in args), pairs)
-
-
-def _decode_subscript(value: Json, items: Json) -> Expr:
-    decoded = tuple(Slice(*item[1:]) if item[0] == "slice" else decode_expr(item) for item in items)
-    return Subscript(decode_expr(value), decoded)
-
-
-def _decode_pack(items: Json, keys: Json) -> Expr:
-    names = None if keys is None else tuple(map(_text, keys))
-    return Pack(tuple(decode_expr(item) for item in items), names)
-
-
-_DECODERS: Final[dict[str, Callable[..., Expr]]] = {
-    "column": lambda name: Column(_text(name)),
-    "constant": lambda value: Constant(_decode_scalar(value)),
-    "unary": lambda op, operand: Unary(op, decode_expr(operand)),
-    "binary": lambda op, left, right: Binary(op, decode_expr(left), decode_expr(right)),
-    "compare": lambda op, left, right: Compare(op, decode_expr(left), decode_expr(right)),
-    "call": _decode_call,
-    "subscript": _decode_subscript,
-    "field": lambda value, name: GetField(decode_expr(value), _text(name)),
-    "pack": _decode_pack,
-}

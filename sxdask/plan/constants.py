@@ -54,17 +54,28 @@ def constant_value(expr: Expr) -> Value | None:
     >>> constant_value(Binary("*", Constant(3), Constant(0.5)))
     1.5
     """
-    match expr:
-        case Constant(bool() | int() | float() as value):
-            return value
-        case Unary(op, operand):
-            inner = constant_value(operand)
-            return None if inner is None else _unary(op, inner)
-        case Binary(op, left, right) | Compare(op, left, right):
-            first, second = constant_value(left), constant_value(right)
-            return None if first is None or second is None else _binary(op, first, second)
-        case _:
-            return None
+    known: dict[int, Value | None] = {}
+
+    def visit(node: Expr) -> Value | None:
+        if id(node) not in known:
+            known[id(node)] = value_of(node)
+        return known[id(node)]
+
+    def value_of(node: Expr) -> Value | None:
+        match node:
+            case Constant(bool() | int() | float() as value):
+                return value
+            case Unary(op, operand):
+                inner = visit(operand)
+                return None if inner is None else _unary(op, inner)
+            case Binary(op, left, right) | Compare(op, left, right):
+                first = visit(left)
+                second = None if first is None else visit(right)
+                return None if first is None or second is None else _binary(op, first, second)
+            case _:
+                return None
+
+    return visit(expr)
 
 
 def _unary(op: str, value: Value) -> Value:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from sxdask.core.results import Axis, Histogram, Total
 from sxdask.plan.expr import Column, Expr
 from sxdask.plan.nodes import Filter, Function, Node, Output, Plan, Project, Scan
-from sxdask.plan.text import column_text, expression_text
+from sxdask.plan.text import column_text, expression_text, with_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,15 +143,26 @@ def _lines(node: Node) -> list[str]:
             case Scan(tree, columns, predicate):
                 names = "*" if columns is None else _names([column_text(name) for name in columns])
                 lines.append(f"{pad}Scan {tree} [{names}]")
-                lines += [f"{pad}  where {expression_text(expr)}" for expr in predicate]
-                return lines
+                conditions, parts = with_names(predicate)
+                lines += [f"{pad}  where {expression_text(expr)}" for expr in conditions]
+                return lines + _parts(parts, pad)
             case Filter(source, predicate):
-                lines.append(f"{pad}Filter {expression_text(predicate)}")
+                (condition,), parts = with_names([predicate])
+                lines += [f"{pad}Filter {expression_text(condition)}", *_parts(parts, pad)]
                 node = source
             case Project(source, outputs):
-                lines.append(f"{pad}Project [{_names([_output(*pair) for pair in outputs])}]")
+                shown, parts = with_names([expr for _, expr in outputs[:_MOST_NAMES]])
+                pairs = [
+                    _output(name, expr) for (name, _), expr in zip(outputs, shown, strict=False)
+                ]
+                pairs += [name for name, _ in outputs[_MOST_NAMES:]]
+                lines += [f"{pad}Project [{_names(pairs)}]", *_parts(parts, pad)]
                 node = source
         level += 1
+
+
+def _parts(parts: Sequence[tuple[str, Expr]], pad: str) -> list[str]:
+    return [f"{pad}  with {name} = {expression_text(expr)}" for name, expr in parts]
 
 
 def _output(name: str, expr: Expr) -> str:

@@ -1,5 +1,7 @@
 """Expression nodes: frozen values, a closed union, the same in every process.
 
+Parts may be shared between parents; nothing depends on whether they are.
+
 `span` is the place in the user's text, half-open ``(start, stop)`` offsets; it
 takes no part in equality, ``repr`` or the fingerprint, so the same query
 written twice is one query.
@@ -11,8 +13,8 @@ its dialect's defaults (``axis``) before it builds the node.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,16 +26,59 @@ CompareOp: TypeAlias = Literal["<", "<=", ">", ">=", "==", "!="]
 Scalar: TypeAlias = bool | int | float | str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class _Shared:
+    """Equality and hash of expressions whose parts may be shared.
+
+    An expression is a tree to read and a graph in memory: what is used twice is
+    one object with two parents. Written out it can be exponentially larger, so
+    everything that goes through one remembers where it has been. The hash is
+    kept, but not pickled: it differs between processes.
+    """
+
+    __slots__ = ("_hash",)
+    _hash: int
+
+    def __hash__(self) -> int:
+        try:
+            return self._hash
+        except AttributeError:
+            own: Any = self
+            value = hash((type(self).__name__, local(own), *map(hash, children(own))))
+            object.__setattr__(self, "_hash", value)
+            return value
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, _Shared):
+            return NotImplemented
+        todo: list[tuple[Any, Any]] = [(self, other)]
+        seen: set[tuple[int, int]] = set()
+        while todo:
+            pair = todo.pop()
+            mine, theirs = pair
+            key = (id(mine), id(theirs))
+            if mine is theirs or key in seen:
+                continue
+            if type(mine) is not type(theirs) or hash(mine) != hash(theirs):
+                return False
+            if local(mine) != local(theirs):
+                return False
+            seen.add(key)
+            todo.extend(zip(children(mine), children(theirs), strict=True))
+        return True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column(_Shared):
     """A branch of the tree, by its column name; one value or list per entry."""
 
     name: str
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant(_Shared):
     """A constant; 1, 1.0 and True are three different ones.
 
     `tag` is what equality looks at: Python holds ``1 == 1.0 == True``, but they
@@ -48,8 +93,8 @@ class Constant:
         object.__setattr__(self, "tag", f"{type(self.value).__name__}:{self.value!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+@dataclass(frozen=True, slots=True, eq=False)
+class Unary(_Shared):
     """``op operand``, element by element; ``~`` is logical not for booleans."""
 
     op: UnaryOp
@@ -57,8 +102,8 @@ class Unary:
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+@dataclass(frozen=True, slots=True, eq=False)
+class Binary(_Shared):
     """``left op right``, element by element with broadcasting."""
 
     op: BinaryOp
@@ -67,8 +112,8 @@ class Binary:
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+@dataclass(frozen=True, slots=True, eq=False)
+class Compare(_Shared):
     """``left op right`` as booleans, element by element with broadcasting."""
 
     op: CompareOp
@@ -77,8 +122,8 @@ class Compare:
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+@dataclass(frozen=True, slots=True, eq=False)
+class Call(_Shared):
     """A known function; `options` are keyword arguments with constant values, sorted."""
 
     function: str
@@ -96,8 +141,8 @@ class Slice:
     step: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Subscript:
+@dataclass(frozen=True, slots=True, eq=False)
+class Subscript(_Shared):
     """``value[items]``: slices, integers, masks and index arrays, as awkward takes them.
 
     The first item applies to the event dimension and is always the full slice
@@ -109,8 +154,8 @@ class Subscript:
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class GetField:
+@dataclass(frozen=True, slots=True, eq=False)
+class GetField(_Shared):
     """Field `name` of a record (``cartesian(...)["0"]``, ``Muons.fP``)."""
 
     value: Expr
@@ -118,8 +163,8 @@ class GetField:
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Pack:
+@dataclass(frozen=True, slots=True, eq=False)
+class Pack(_Shared):
     """Several expressions side by side: the list argument of ``concatenate([a, b])``.
 
     With `names` it is a dict argument (``cartesian({"a": x, "b": y})``).
@@ -131,6 +176,23 @@ class Pack:
 
 
 Expr: TypeAlias = Column | Constant | Unary | Binary | Compare | Call | Subscript | GetField | Pack
+
+
+def local(expr: Expr) -> tuple[Any, ...]:
+    """Return all of `expr` that counts but its operands: two nodes with equal ones are equal."""
+    match expr:
+        case Column(name) | GetField(_, name):
+            return (name,)
+        case Constant():
+            return (expr.tag,)
+        case Unary(op) | Binary(op) | Compare(op):
+            return (op,)
+        case Call(function, args, options):
+            return (function, len(args), options)
+        case Subscript(_, items):
+            return tuple(item if isinstance(item, Slice) else None for item in items)
+        case Pack(items, names):
+            return (len(items), names)
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:
@@ -173,23 +235,35 @@ def with_children(expr: Expr, new: tuple[Expr, ...]) -> Expr:
 
 
 def walk(expr: Expr) -> Iterator[Expr]:
-    """Yield `expr` and everything below it, parents first, without recursion."""
+    """Yield `expr` and everything below it, parents first, what is shared once."""
     todo = [expr]
+    seen: set[int] = set()
     while todo:
         node = todo.pop()
-        yield node
-        todo.extend(reversed(children(node)))
+        if id(node) not in seen:
+            seen.add(id(node))
+            yield node
+            todo.extend(reversed(children(node)))
 
 
 def transform(expr: Expr, change: Callable[[Expr], Expr]) -> Expr:
     """Return `expr` with `change` applied to every node, operands first.
 
-    Recursion is bounded: frontends refuse nesting beyond their limit.
+    What is shared is changed once and stays shared. Recursion is bounded:
+    frontends refuse nesting beyond their limit.
     """
-    below = children(expr)
-    new = tuple(transform(item, change) for item in below)
-    same = all(a is b for a, b in zip(below, new, strict=True))
-    return change(expr if same else with_children(expr, new))
+    done: dict[int, Expr] = {}
+
+    def visit(node: Expr) -> Expr:
+        found = done.get(id(node))
+        if found is None:
+            below = children(node)
+            new = tuple(map(visit, below))
+            same = all(a is b for a, b in zip(below, new, strict=True))
+            found = done[id(node)] = change(node if same else with_children(node, new))
+        return found
+
+    return visit(expr)
 
 
 def columns_of(expr: Expr) -> tuple[str, ...]:
@@ -208,14 +282,31 @@ def substitute(expr: Expr, outputs: Mapping[str, Expr]) -> Expr:
 
 def depth(expr: Expr) -> int:
     """Return the nesting depth of `expr`; a column has depth 1."""
-    deepest, todo = 0, [(expr, 1)]
+    known: dict[int, int] = {}
+    todo = [expr]
     while todo:
-        node, level = todo.pop()
-        deepest = max(deepest, level)
-        todo.extend((item, level + 1) for item in children(node))
-    return deepest
+        node = todo[-1]
+        below = children(node)
+        unknown = [item for item in below if id(item) not in known]
+        if unknown and id(node) not in known:
+            todo.extend(unknown)
+            continue
+        todo.pop()
+        known[id(node)] = 1 + max((known[id(item)] for item in below), default=0)
+    return known[id(expr)]
 
 
-def field_names(node: Expr) -> tuple[str, ...]:
-    """Return the names of the parts of `node` that count (all but `span`)."""
-    return tuple(item.name for item in fields(node) if item.init and item.name != "span")
+def tree_size(expr: Expr, limit: int) -> int:
+    """Return how many nodes `expr` has written out, what is shared counted each time.
+
+    Counting stops at `limit`.
+    """
+    known: dict[int, int] = {}
+
+    def visit(node: Expr) -> int:
+        found = known.get(id(node))
+        if found is None:
+            found = known[id(node)] = min(limit, 1 + sum(map(visit, children(node))))
+        return found
+
+    return visit(expr)

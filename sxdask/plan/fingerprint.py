@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import blake2b
 
-from sxdask.plan.codec import canonical_json, encode_node, encode_output, plan_to_json
+from sxdask.plan.codec import node_to_json, output_to_json, plan_to_json
 from sxdask.plan.nodes import Node, Output, Plan
 
 
@@ -26,7 +26,7 @@ def fingerprint(item: Plan | Output | Node) -> str:
         case Plan():
             text = plan_to_json(replace(item, by_file=False))
         case Output():
-            text = canonical_json(encode_output(item))
+            text = output_to_json(item)
         case _:
-            text = canonical_json(encode_node(item))
+            text = node_to_json(item)
     return blake2b(text.encode("ascii"), digest_size=16).hexdigest()

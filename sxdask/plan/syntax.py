@@ -26,7 +26,6 @@ from sxdask.plan.expr import (
     UnaryOp,
     depth,
     transform,
-    walk,
 )
 from sxdask.plan.functions import CONSTANTS, MODULES, find_function
 from sxdask.plan.lexer import Limits, clean, too_deep
@@ -103,7 +102,7 @@ class Scope:
         return (*self.schema, *self.aliases)
 
     def alias(self, name: str) -> Expr:
-        """Return the definition of alias `name`, aliases in it written out.
+        """Return the definition of alias `name`, without places; all its users share it.
 
         Raises
         ------
@@ -121,7 +120,8 @@ class Scope:
                 raise RequestTooLargeError(f"aliases nest deeper than {_MAX_ALIASES_DEEP} levels")
             self._open.append(name)
             try:
-                self._parsed[name] = parse(self.aliases[name], self)
+                own = parse(self.aliases[name], self)
+                self._parsed[name] = transform(own, lambda node: replace(node, span=None))
             except RequestError as error:
                 raise error.add(alias=name) from None
             finally:
@@ -230,10 +230,8 @@ class _Visitor:
                 raise self.source.unreadable(name, span[0], found.reason)
             return Column(found.name, span)
         if name in self.scope.aliases:
-            definition = self.scope.alias(name)
-            self._grow(sum(1 for _ in walk(definition)))
             # errors further out point at the name, not into the alias's own text
-            return transform(definition, lambda node: replace(node, span=span))
+            return replace(self.scope.alias(name), span=span)
         raise self.source.unknown_name(name, span[0], self.scope.names())
 
     def _name(self, node: ast.Name) -> Expr:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
+from itertools import count
 from keyword import iskeyword
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sxdask.plan.expr import (
     Binary,
@@ -19,8 +21,22 @@ from sxdask.plan.expr import (
     Slice,
     Subscript,
     Unary,
+    children,
+    columns_of,
+    tree_size,
+    walk,
+    with_children,
 )
 from sxdask.plan.functions import FUNCTIONS, MODULES, Function
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SHORT: Final = 120
+"""Nodes of an expression that people can read as one line."""
+_CLIPPED: Final = 300
+_CLIPPED_LEVELS: Final = 5
+_DOTS: Final = Column("...")
 
 # How tight an operator binds, as in Python; equal numbers associate to the left.
 _COMPARE: Final = 1
@@ -56,9 +72,67 @@ def expression_text(expr: Expr) -> str:
     return _write(expr)[0]
 
 
+def clipped_text(expr: Expr) -> str:
+    """Return `expr` as text for a message: deep parts as three dots, cut at 300 characters.
+
+    Examples
+    --------
+    >>> from sxdask.plan.expr import Column, Unary
+    >>> expr = Column("a")
+    >>> for _ in range(500):
+    ...     expr = Unary("-", expr)
+    >>> clipped_text(expr)
+    '-----...'
+    """
+    if tree_size(expr, _SHORT) >= _SHORT:
+        expr = _pruned(expr, _CLIPPED_LEVELS)
+    text = expression_text(expr)
+    return text if len(text) <= _CLIPPED else f"{text[:_CLIPPED]}..."
+
+
+def _pruned(expr: Expr, levels: int) -> Expr:
+    below = children(expr)
+    if not below:
+        return expr
+    if not levels:
+        return _DOTS
+    return with_children(expr, tuple(_pruned(item, levels - 1) for item in below))
+
+
+def with_names(exprs: Sequence[Expr]) -> tuple[tuple[Expr, ...], tuple[tuple[str, Expr], ...]]:
+    """Return `exprs` with parts that they use repeatedly replaced by names, and the parts.
+
+    Short expressions stay as they are. Later parts are made of earlier ones.
+    """
+    if sum(tree_size(expr, _SHORT) for expr in exprs) < _SHORT:
+        return tuple(exprs), ()
+    uses = Counter(exprs)
+    for node in {item: None for expr in exprs for item in walk(expr)}:
+        uses.update(children(node))
+    taken = {name for expr in exprs for name in columns_of(expr)}
+    numbers = (number for number in count(1) if f"part{number}" not in taken)
+    parts: dict[Expr, str] = {}
+    written: dict[Expr, Expr] = {}
+
+    def visit(node: Expr) -> Expr:
+        if node not in written:
+            short = with_children(node, tuple(map(visit, children(node))))
+            if uses[node] > 1 and children(node) and tree_size(short, 3) == 3:
+                name = f"part{next(numbers)}"
+                parts[short] = name
+                short = Column(name)
+            written[node] = short
+        return written[node]
+
+    named = tuple(map(visit, exprs))
+    return named, tuple((name, part) for part, name in parts.items())
+
+
 def _write(expr: Expr) -> tuple[str, int]:  # noqa: C901, PLR0911  one case a node
     """Return the text and how tight its outermost operator binds."""
     match expr:
+        case _ if expr is _DOTS:
+            return "...", _TIGHTEST
         case Column(name):
             return column_text(name), _TIGHTEST
         case Constant(value):

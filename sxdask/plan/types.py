@@ -144,12 +144,16 @@ class _Inference:
     def __init__(self, schema: Mapping[str, Field], source: SourceText) -> None:
         self._schema = schema
         self._source = source
+        self._known: dict[int, TypeOrWeak] = {}
 
     def infer(self, expr: Expr) -> TypeOrWeak:
-        try:
-            return self._infer(expr)
-        except MismatchError as error:
-            raise self._source.type_error(expr, error.problem, hint=error.hint) from None
+        found = self._known.get(id(expr))
+        if found is None:
+            try:
+                found = self._known[id(expr)] = self._infer(expr)
+            except MismatchError as error:
+                raise self._source.type_error(expr, error.problem, hint=error.hint) from None
+        return found
 
     def _infer(self, expr: Expr) -> TypeOrWeak:
         match expr:

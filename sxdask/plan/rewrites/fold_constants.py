@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sxdask.plan.constants import UnboundedError, constant_value
-from sxdask.plan.expr import Binary, Compare, Constant, Expr, Unary, transform
+from sxdask.plan.expr import Binary, Compare, Constant, Expr, Unary, children, transform
 from sxdask.plan.nodes import Filter, Node, Project, Scan, Schemas
 
 _FALSE = Constant(value=False)
@@ -45,6 +45,8 @@ def _folded(expr: Expr) -> Expr:
 def _fold(expr: Expr) -> Expr:
     if not isinstance(expr, Unary | Binary | Compare):
         return expr
+    if not all(isinstance(operand, Constant) for operand in children(expr)):
+        return expr  # operands are folded already
     try:
         value = constant_value(expr)
     except UnboundedError:

@@ -20,17 +20,26 @@ def split_conjunctions(node: Node, schemas: Schemas) -> Node | None:
     if not isinstance(node, Scan) or node.tree not in schemas:
         return None
     predicate = tuple(part for expr in node.predicate for part in _parts(expr, node, schemas))
-    return None if len(predicate) == len(node.predicate) else replace(node, predicate=predicate)
+    return None if predicate == node.predicate else replace(node, predicate=predicate)
 
 
-def _parts(expr: Expr, scan: Scan, schemas: Schemas) -> tuple[Expr, ...]:
-    match expr:
-        case Binary("&", left, right) if all(
-            _is_boolean(side, scan, schemas) for side in (left, right)
-        ):
-            return (*_parts(left, scan, schemas), *_parts(right, scan, schemas))
-        case _:
-            return (expr,)
+def _parts(expr: Expr, scan: Scan, schemas: Schemas) -> list[Expr]:
+    found: list[Expr] = []
+    seen: set[Expr] = set()
+    todo = [expr]
+    while todo:
+        part = todo.pop()
+        if part in seen:
+            continue
+        seen.add(part)
+        match part:
+            case Binary("&", left, right) if all(
+                _is_boolean(side, scan, schemas) for side in (left, right)
+            ):
+                todo += [right, left]
+            case _:
+                found.append(part)
+    return found
 
 
 def _is_boolean(expr: Expr, scan: Scan, schemas: Schemas) -> bool:

