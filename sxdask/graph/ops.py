@@ -18,7 +18,7 @@ import numpy as np
 from sxdask.core.errors import RequestError
 from sxdask.graph.combine import argcombinations
 from sxdask.graph.follow import follow
-from sxdask.graph.instances import instances
+from sxdask.graph.instances import instances, iteration
 from sxdask.graph.vectors import momentum4d, vector_call, vector_get, vector_sum
 from sxdask.plan.functions import FUNCTIONS
 
@@ -60,6 +60,19 @@ def _moment(x: Any, weight: Any = None, *, n: int, **options: Any) -> Any:
     return ak.moment(x, n, weight=weight, **options)
 
 
+def _present(value: Any) -> Any:
+    """Return `value`, all of which must be there, without the option of missing values."""
+
+    def without_option(layout: Any, **_: Any) -> Any:
+        if not layout.is_option:
+            return None
+        if np.any(layout.mask_as_bool(valid_when=False)):
+            raise IndexError("an item is asked for that an event does not have")
+        return ak.transform(without_option, layout.project(), highlevel=False)
+
+    return ak.transform(without_option, ak.to_packed(value))
+
+
 def _float64(x: Any) -> Any:
     # a constant becomes a number that does not yield to the dtype of an array
     return ak.values_astype(x, np.float64) if isinstance(x, ak.Array) else np.float64(x)
@@ -80,8 +93,10 @@ _OWN: dict[str, Operation] = {
     "uint64": _uint64,
     "follow": follow,
     "instances": instances,
+    "iteration": iteration,
     "moment": _moment,
     "momentum4d": momentum4d,
+    "present": _present,
     "vector_call": vector_call,
     "vector_get": vector_get,
     "vector_sum": vector_sum,

@@ -40,6 +40,7 @@ Rule: TypeAlias = Literal[
     "local_index",
     "follow",
     "instances",
+    "iteration",
     "from_regular",
     "flatten",
     "sort",
@@ -60,6 +61,7 @@ Rule: TypeAlias = Literal[
     "vector_get",
     "vector_call",
     "vector_sum",
+    "present",
 ]
 
 
@@ -235,6 +237,7 @@ _TABLE: Final[tuple[Function, ...]] = (
     _structural("local_index", "local_index", _AXIS_POSITIONAL, axis=1, awkward_axis=-1),
     Function("follow", "structural", "follow", ("array", "index"), 2),
     Function("instances", "structural", "instances", ("arrays",), 2, variadic=True),
+    Function("iteration", "structural", "iteration"),
     _structural("sort", "sort", *_SORT, axis=-1, awkward_axis=-1),
     _structural("argsort", "sort", *_SORT, axis=-1, awkward_axis=-1),
     _structural(
@@ -251,6 +254,7 @@ _TABLE: Final[tuple[Function, ...]] = (
         axis=1,
         awkward_axis=1,
     ),
+    _structural("present", "present"),
     _structural(
         "fill_none",
         "fill_none",

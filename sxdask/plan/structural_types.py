@@ -165,6 +165,10 @@ def _instanced(kind: Type) -> Type:
             return optional(kind)
 
 
+def _iteration(_: str, args: Sequence[Type], __: Options) -> Type:
+    return map_leaves(args[0], lambda _: _INT)
+
+
 def _placed(index: Type, item: Type) -> Type:
     match index:
         case ListOf(below):
@@ -264,6 +268,26 @@ def _drop_none(name: str, args: Sequence[Type], options: Options) -> Type:
     return ListOf(kind.item.item) if isinstance(kind.item, Option) else kind
 
 
+def _present(_: str, args: Sequence[Type], __: Options) -> Type:
+    return _without_options(args[0])
+
+
+def _without_options(kind: Type) -> Type:
+    match kind:
+        case Option(item):
+            return _without_options(item)
+        case ListOf(item):
+            return listed(_without_options(item))
+        case FixedList(item, size):
+            return listed(_without_options(item), size)
+        case Record(fields):
+            return Record(
+                tuple((name, _without_options(item)) for name, item in fields), kind.is_tuple
+            )
+        case _:
+            return kind
+
+
 def _pad_none(name: str, args: Sequence[Type], options: Options) -> Type:
     place = within_event(name, args[0], options)
     if place is None:
@@ -335,11 +359,13 @@ STRUCTURAL: Final[dict[str, StructuralRule]] = {
     "from_regular": _from_regular,
     "follow": _follow,
     "instances": _instances,
+    "iteration": _iteration,
     "flatten": _flatten,
     "sort": _sort,
     "mask": _mask,
     "is_none": _is_none,
     "drop_none": _drop_none,
+    "present": _present,
     "pad_none": _pad_none,
     "fill_none": _fill_none,
     "firsts": _firsts,

@@ -10,7 +10,10 @@ from sxdask.plan import expr as plan
 from sxdask.plan.constants import UnboundedError, constant_value
 from sxdask.plan.expr import Call, Expr
 from sxdask.plan.func_adl import operators, sequences, vectors
-from sxdask.plan.func_adl.tree import Binary, Choice, Compare, Logical, Tree, Unary
+from sxdask.plan.func_adl.guards import may_miss, require_present
+from sxdask.plan.func_adl.tree import Binary, Choice, Compare, Logical, Name, Tree, Unary
+from sxdask.plan.func_adl.tree import Call as CallTree
+from sxdask.plan.func_adl.tree import Value as Truth
 from sxdask.plan.func_adl.values import Array, Event, Picks, Struct, Value
 from sxdask.plan.syntax import balanced
 
@@ -40,10 +43,8 @@ def apply(
             return _binary(evaluator, tree, scope)
         case Compare():
             return _compare(evaluator, tree, scope)
-        case Logical(op, operands, span):
-            use = f"'{op}'"
-            arrays = [evaluator.array(item, scope, use) for item in operands]
-            return logical(evaluator, op, arrays, span)
+        case Logical():
+            return _logical(evaluator, tree, scope)
         case Choice():
             return _choice(evaluator, tree, scope)
 
@@ -137,6 +138,24 @@ def compare(
     return _folded(evaluator, made)
 
 
+def _logical(evaluator: Evaluator, tree: Logical, scope: Scope) -> Value:
+    op, operands, span = tree.op, tree.operands, tree.span
+    for number, item in enumerate(operands[1:], start=1):
+        if may_miss(item):  # what follows counts only where what stands before leaves it open
+            before = operands[0] if number == 1 else Logical(op, operands[:number], span)
+            after = item if number == len(operands) - 1 else Logical(op, operands[number:], span)
+            rest, known = _truth(after), Truth(op == "or", span)
+            one, two = (rest, known) if op == "and" else (known, rest)
+            return _choice(evaluator, Choice(_truth(before), one, two, span), scope)
+    arrays = [evaluator.array(item, scope, f"'{op}'") for item in operands]
+    return logical(evaluator, op, arrays, span)
+
+
+def _truth(tree: Tree) -> Tree:
+    """Return whether `tree` is true as a boolean, where it may be a number."""
+    return CallTree(Name("bool", tree.span), (tree,), (), tree.span)
+
+
 def logical(evaluator: Evaluator, op: str, operands: Sequence[Array], span: Span | None) -> Array:
     """Return all operands joined by ``and`` or ``or``; numbers are true where not zero."""
     sign, function = _AND_OR[op]
@@ -168,9 +187,14 @@ def is_boolean(kind: Type) -> bool:
 
 def _choice(evaluator: Evaluator, tree: Choice, scope: Scope) -> Value:
     test = evaluator.array(tree.test, scope, "a condition")
-    body = evaluator.value(tree.body, scope)
-    orelse = evaluator.value(tree.orelse, scope)
-    return choose(evaluator, test, body, orelse, tree)
+    plain = [evaluator.value(side, scope) for side in (tree.body, tree.orelse)]
+    found = choose(evaluator, test, plain[0], plain[1], tree)
+    if scope.guarded or not (may_miss(tree.body) or may_miss(tree.orelse)):
+        return found
+    inner = scope.behind_condition()
+    sides = [evaluator.value(side, inner) for side in (tree.body, tree.orelse)]
+    lazy = choose(evaluator, test, sides[0], sides[1], tree)
+    return require_present(evaluator.algebra, lazy, found, tree.span)
 
 
 def choose(evaluator: Evaluator, test: Array, body: Value, orelse: Value, tree: Tree) -> Value:

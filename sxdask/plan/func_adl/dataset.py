@@ -20,6 +20,7 @@ from sxdask.plan.func_adl.tree import (
     Dataset,
     Item,
     Lambda,
+    Logical,
     Name,
     Operator,
     Tree,
@@ -141,22 +142,46 @@ def _follow(evaluator: Evaluator, step: Tree, value: Value, scope: Scope) -> Val
 def _operator(evaluator: Evaluator, step: Operator, rows: Rows, scope: Scope) -> Rows:
     if rows.joined:
         return _over_items(evaluator, step, rows, scope)
-    name = step.name
-    match name:
-        case "Select" | "SelectMany" | "Where" | "Any" | "All":
-            function = step.arguments[0]
-            assert isinstance(function, Lambda)  # noqa: S101  the parsers have seen to it
-            body = evaluator.value(
-                function.body, scope.also(**{function.parameters[0]: rows.value})
+    match step.name:
+        case "Where":
+            return _where(evaluator, step, rows, scope)
+        case "Select" | "SelectMany" | "Any" | "All":
+            function = _function(step)
+            inner = scope.also(**{function.parameters[0]: rows.value})
+            return _with_body(
+                evaluator, step, rows, evaluator.value(function.body, inner), function
             )
-            return _with_body(evaluator, step, rows, body, function)
         case "Count":
             one = evaluator.algebra.constant(1, step.span)
             return replace(rows, value=one, total=Total("count"))
         case "Sum" | "Min" | "Max" | "Contains":
             return _total(evaluator, step, rows)
         case _:
-            return evaluator.refuse(step, f"{name} over all events is not possible", _PER_EVENT)
+            return evaluator.refuse(
+                step, f"{step.name} over all events is not possible", _PER_EVENT
+            )
+
+
+def _function(step: Operator) -> Lambda:
+    function = step.arguments[0]
+    assert isinstance(function, Lambda)  # noqa: S101  the parsers have seen to it
+    return function
+
+
+def _where(evaluator: Evaluator, step: Operator, rows: Rows, scope: Scope) -> Rows:
+    function = _function(step)
+    inner = scope.also(**{function.parameters[0]: rows.value})
+    parts: tuple[Tree, ...] = (function.body,)
+    if isinstance(function.body, Logical) and function.body.op == "and":
+        # conditions of their own: what can fail is evaluated after what cannot
+        parts = function.body.operands
+    values = [evaluator.value(part, inner) for part in parts]
+    if not all(isinstance(item, Array) and arithmetic.is_boolean(item.type) for item in values):
+        parts, values = (function.body,), [evaluator.value(function.body, inner)]
+    root = rows.root
+    for part, value in zip(parts, values, strict=True):
+        root = Filter(root, _condition(evaluator, value, part))
+    return replace(rows, root=root)
 
 
 def _with_body(
@@ -165,8 +190,6 @@ def _with_body(
     match step.name:
         case "Select":
             return replace(rows, value=sequences.zipped(body))
-        case "Where":
-            return replace(rows, root=Filter(rows.root, _condition(evaluator, body, function)))
         case "SelectMany":
             many = sequences.require(
                 evaluator, sequences.zipped(body), function.body, "the lambda of SelectMany"
@@ -180,17 +203,17 @@ def _with_body(
             return replace(rows, value=test, total=Total(kind))
 
 
-def _condition(evaluator: Evaluator, body: Value, function: Lambda) -> Expr:
-    test = evaluator.as_array(body, function.body, "a condition")
+def _condition(evaluator: Evaluator, value: Value, place: Tree) -> Expr:
+    test = evaluator.as_array(value, place, "a condition")
     if test.lists > 0:
         evaluator.refuse(
-            function.body,
+            place,
             f"the condition has a list for each event ({test.type}), and one boolean is needed",
             "use .Any(lambda x: ...) or .Count() > 0",
         )
     if not arithmetic.is_boolean(test.type) and not isinstance(test.type, Unknown):
         evaluator.refuse(
-            function.body, f"the condition is {test.type} and not boolean", "compare it: ... > 0"
+            place, f"the condition is {test.type} and not boolean", "compare it: ... > 0"
         )
     return test.expr
 

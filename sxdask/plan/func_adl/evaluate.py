@@ -7,7 +7,7 @@ partition, however deep the lambdas nest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from sxdask.core.errors import close_names
@@ -64,18 +64,29 @@ def plan_of(tree: Tree, source: SchemaSource, text: SourceText) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The variables of the lambdas around, and how many loops are open."""
+    """The variables of the lambdas around, and how many loops are open.
+
+    Within `guarded` an item that is not there is missing and no error: a
+    condition decides whether it counts.
+    """
 
     variables: MappingOf[str, Value]
     level: int
+    guarded: bool = False
 
     def also(self, **variables: Value) -> Scope:
         """Return the scope with more variables, and no loop more."""
-        return Scope({**self.variables, **variables}, self.level)
+        return replace(self, variables={**self.variables, **variables})
 
     def inside(self, **variables: Value) -> Scope:
         """Return the scope of a lambda's body, one loop further in."""
-        return Scope({**self.variables, **variables}, self.level + 1)
+        return replace(
+            self, variables={**self.variables, **variables}, level=self.level + 1, guarded=False
+        )
+
+    def behind_condition(self) -> Scope:
+        """Return the scope of what counts only where a condition holds."""
+        return replace(self, guarded=True)
 
     def loop(self) -> Loop:
         """Return a new loop within those that are open."""

@@ -122,7 +122,7 @@ def item(evaluator: Evaluator, tree: Item, scope: Scope) -> Value:
             span = tree.span if index.span is None else index.span
             return named(evaluator, value, name, span, as_item=True)
         case Array(expr=Constant(value=int() as number)) if not isinstance(number, bool):
-            return at_position(evaluator, value, number, tree)
+            return at_position(evaluator, value, number, tree, scope)
         case Array():
             return _picked(evaluator, value, place, tree)
         case _:
@@ -131,12 +131,12 @@ def item(evaluator: Evaluator, tree: Item, scope: Scope) -> Value:
             )
 
 
-def at_position(evaluator: Evaluator, value: Value, number: int, tree: Item) -> Value:
+def at_position(evaluator: Evaluator, value: Value, number: int, tree: Item, scope: Scope) -> Value:
     """Return a record's field by its position, as in func_adl_uproot, or a list's item."""
     record = _record_of(value.type) if isinstance(value, Array) else None
     match value:
         case Objects():
-            return sequences.element(evaluator, value, number, tree, "an index")
+            return sequences.element(evaluator, value, number, (tree, "an index"), scope)
         case Struct(names=names):
             _require_position(evaluator, number, len(names), tree)
             return value.values[number]
@@ -144,10 +144,10 @@ def at_position(evaluator: Evaluator, value: Value, number: int, tree: Item) -> 
             _require_position(evaluator, number, len(record.fields), tree)
             return named(evaluator, value, record.fields[number][0], tree.span, as_item=True)
         case Picks(items=items) if all(_has_fields(item) for item in items):
-            picked = tuple(at_position(evaluator, item, number, tree) for item in items)
+            picked = tuple(at_position(evaluator, item, number, tree, scope) for item in items)
             return replace(value, items=picked)
         case _:
-            return sequences.element(evaluator, value, number, tree, "an index")
+            return sequences.element(evaluator, value, number, (tree, "an index"), scope)
 
 
 def _has_fields(value: Value) -> bool:

@@ -122,7 +122,7 @@ def _element_at(evaluator: Evaluator, tree: Operator, source: Value, scope: Scop
     number = {"First": 0, "Last": -1}.get(tree.name)
     if number is None:
         number = _whole_number(evaluator, tree, scope)
-    return sequences.element(evaluator, source, number, tree, tree.name)
+    return sequences.element(evaluator, source, number, (tree, tree.name), scope)
 
 
 def _whole_number(evaluator: Evaluator, tree: Operator, scope: Scope) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sxdask.core.types import FixedList, ListOf, Option, Unknown
 from sxdask.plan.expr import Call, Constant, Pack, Slice, Subscript
 from sxdask.plan.func_adl import arithmetic
+from sxdask.plan.func_adl.guards import item_or_missing
 from sxdask.plan.func_adl.tree import Lambda, Operator, Tree
 from sxdask.plan.func_adl.tree import Sequence as Items
 from sxdask.plan.func_adl.values import (
@@ -172,20 +173,28 @@ def pick(evaluator: Evaluator, sequence: Value, index: Array, span: Span | None)
     return map_arrays(sequence, change)
 
 
-def element(evaluator: Evaluator, value: Value, number: int, tree: Tree, name: str) -> Value:
-    """Return item `number` of a list; an event without it is an error of its own."""
+def element(
+    evaluator: Evaluator, value: Value, number: int, place: tuple[Tree, str], scope: Scope
+) -> Value:
+    """Return item `number` of a list; an event without it is an error of its own.
+
+    `place` is where it is asked for, and by what.
+    """
+    tree, name = place
     if isinstance(value, Picks) and value.lists == 0:
         if not -len(value.items) <= number < len(value.items):
             evaluator.refuse(tree, f"there is no item {number} of {len(value.items)}")
         return value.items[number]
-    sequence = require(evaluator, value, tree, name)
+    algebra = evaluator.algebra
 
     def change(item: Array) -> Array:
+        if scope.guarded:
+            return algebra.like(item, item_or_missing(algebra, item, number, tree.span))
         places: tuple[Slice | Expr, ...] = (*(_ALL,) * len(item.loops), Constant(number))
-        made = evaluator.algebra.make(lambda x: Subscript(x, places, tree.span), item)
-        return evaluator.algebra.like(item, made)
+        made = algebra.make(lambda x: Subscript(x, places, tree.span), item)
+        return algebra.like(item, made)
 
-    return fewer(map_arrays(sequence, change))
+    return fewer(map_arrays(require(evaluator, value, tree, name), change))
 
 
 def reduced(evaluator: Evaluator, sequence: Value, function: str, tree: Tree) -> Array:

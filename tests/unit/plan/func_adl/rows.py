@@ -12,6 +12,7 @@ import numpy as np
 from sxdask.core.results import Total
 from sxdask.core.types import Field, FixedList, ListOf, Primitive, Schema, String
 from sxdask.graph.kernel import MaskProgram, compile_program, run
+from sxdask.plan.bounds import is_fallible
 from sxdask.plan.frontends.func_adl import FuncAdlFrontend
 from sxdask.plan.optimize import optimize
 from tests.unit.plan.schemas import LIMITS, jagged, number
@@ -137,7 +138,7 @@ def ask(query: str) -> Result:
     (output,) = plan.outputs
     root: Any = output.root
     arrays = ARRAYS
-    for condition in root.source.predicate:
+    for condition in sorted(root.source.predicate, key=is_fallible):
         mask = MaskProgram(compile_program([condition]))(arrays)
         arrays = {name: array[mask] for name, array in arrays.items()}
     names = [name for name, _ in root.outputs]

@@ -13,7 +13,7 @@ from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.frontends.native import NativeFrontend
 from sxdask.plan.frontends.qastle import QastleFrontend
 from sxdask.plan.func_adl.algebra import MAX_DEPTH
-from sxdask.plan.nodes import Filter, Output, Plan, Scan
+from sxdask.plan.nodes import Filter, Output, Plan, Project, Scan
 from sxdask.plan.optimize import optimize
 from sxdask.plan.text import expression_text
 from tests.unit.plan.func_adl.rows import (
@@ -112,10 +112,12 @@ def test_every_where_over_events_is_a_filter_of_the_scan():
             ".Where(lambda r: r.m > 1 and r.p.Count() > 0).Select(lambda r: r.p)"
         )
     ).root
-    filters = root.source
-    assert isinstance(filters, Filter)
-    assert isinstance(filters.source, Filter)
-    assert filters.source.source == Scan("t")
+    assert isinstance(root, Project)
+    node: Any = root.source
+    for _ in range(3):  # both sides of 'and' are conditions of their own
+        assert isinstance(node, Filter)
+        node = node.source
+    assert node == Scan("t")
     texts = [expression_text(item) for item in optimized_predicate(root)]
     assert texts == ["good", "met > 1", "num(mu_pt) > 0"]
 
@@ -123,6 +125,11 @@ def test_every_where_over_events_is_a_filter_of_the_scan():
 def optimized_predicate(root):
     found: Any = only(best(Plan((Output("", root),)))).root
     return found.source.predicate
+
+
+def test_numbers_are_true_where_they_are_not_zero():
+    query = "EventDataset().Where(lambda e: e.nmu and e.good).Select(lambda e: e.nmu)"
+    assert ask(query).rows == [e.nmu for e in NAMESPACES if e.nmu and e.good]
 
 
 def test_only_touched_branches_are_read():

@@ -7,6 +7,7 @@ from math import cos, pi, sqrt
 
 import pytest
 
+from tests.refusals import error_of
 from tests.unit.plan.func_adl.rows import NAMESPACES, ask
 
 # what stands for EventDataset().Select(lambda e: ...), and the same for one event
@@ -105,6 +106,38 @@ PER_EVENT = {
     ],
 }
 
+# what counts only where a condition holds
+LAZY = {
+    "e.mu_pt.First() if e.mu_pt.Count() > 0 else -1.0": lambda e: e.mu_pt[0] if e.mu_pt else -1.0,
+    "0.0 if e.nmu < 2 else e.mu_pt.ElementAt(1) * 2": lambda e: (
+        0.0 if e.nmu < 2 else e.mu_pt[1] * 2
+    ),
+    "e.mu_pt[-2] if e.nmu >= 2 else e.met": lambda e: e.mu_pt[-2] if e.nmu >= 2 else e.met,
+    "e.nmu > 0 and e.mu_pt.First() > 50": lambda e: e.nmu > 0 and e.mu_pt[0] > 50,
+    "not e.nmu or e.mu_pt.Last() > 50 or e.good": lambda e: not e.nmu or e.mu_pt[-1] > 50 or e.good,
+    "e.nmu and e.good and e.mu_q.First()": lambda e: bool(e.nmu and e.good and e.mu_q[0]),
+    "'none' == e.name or e.nmu > 1 and e.mu_pt[1] > 20": lambda e: e.nmu > 1 and e.mu_pt[1] > 20,
+    "(e.mu_pt[0] if e.nmu > 0 else e.jet_pt.First()) if e.nmu + e.jet_pt.Count() > 0 else 0.": (
+        lambda e: [*e.mu_pt, *e.jet_pt, 0.0][0]
+    ),
+    "e.jet_hits.Select(lambda h: h.First() if h.Count() > 0 else e.met)": lambda e: [
+        h[0] if h else e.met for h in e.jet_hits
+    ],
+    "e.jet_hits.Where(lambda h: h.Count() > 1 and h.ElementAt(1) > 50).Count()": lambda e: sum(
+        len(h) > 1 and h[1] > 50 for h in e.jet_hits
+    ),
+    "e.jet_pt.Select(lambda j: e.mu_pt.Where(lambda m: m > j).First()"
+    " if e.mu_pt.Any(lambda m: m > j) else j)": lambda e: [
+        next((m for m in e.mu_pt if m > j), j) for j in e.jet_pt
+    ],
+    "e.jet_hits.First().Count() if e.jet_hits.Count() > 0 else 0": lambda e: (
+        len(e.jet_hits[0]) if e.jet_hits else 0
+    ),
+    "(Zip({'p': e.mu_pt, 'q': e.mu_q}).First() if e.nmu > 0 else {'p': 0.0, 'q': 0}).p": lambda e: (
+        e.mu_pt[0] if e.mu_pt else 0.0
+    ),
+}
+
 # captured variables: two and three lambdas deep
 CAPTURED = {
     "e.jet_pt.Select(lambda j: e.mu_pt.Select(lambda m: j - m))": lambda e: [
@@ -168,9 +201,9 @@ def approximately(value):
     return pytest.approx(value) if isinstance(value, float) else value
 
 
-@pytest.mark.parametrize("query", [*PER_EVENT, *CAPTURED])
+@pytest.mark.parametrize("query", [*PER_EVENT, *LAZY, *CAPTURED])
 def test_an_operator_gives_what_a_loop_over_events_gives(query):
-    expected = {**PER_EVENT, **CAPTURED}[query]
+    expected = {**PER_EVENT, **LAZY, **CAPTURED}[query]
     found = ask(f"EventDataset().Select(lambda e: {query})")
     assert found.rows == [approximately(expected(event)) for event in NAMESPACES]
 
@@ -186,6 +219,15 @@ def test_rows_that_pass_and_the_order_of_steps():
 def test_a_first_item_is_safe_behind_a_condition_on_the_count():
     query = "EventDataset().Where(lambda e: e.mu_pt.Count() > 0).Select(lambda e: e.mu_pt.First())"
     assert ask(query).rows == [e.mu_pt[0] for e in NAMESPACES if e.mu_pt]
+
+
+def test_an_item_that_a_condition_asks_for_and_is_not_there_is_an_error():
+    body = "e.mu_pt.First() if e.met > 0 else 0.0"
+    error = error_of(lambda: ask(f"EventDataset().Select(lambda e: {body})"), "SX100")
+    assert "an event does not have" in error.problem
+    first = "EventDataset().Where(lambda e: (e.mu_pt.First() > 1 if e.met > 0 else True))"
+    rows = ask(f"{first}.Where(lambda e: e.nmu > 0).Select(lambda e: e.nmu)").rows
+    assert len(rows) == sum(e.nmu > 0 for e in NAMESPACES)
 
 
 def test_items_of_all_events_are_rows_after_select_many():
