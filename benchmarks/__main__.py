@@ -47,9 +47,8 @@ def main() -> int:
     print(machine, *HEAD, sep="\n", flush=True)
     for group in groups:
         began = time.perf_counter()
-        found = import_module(f"benchmarks.{MODULES[group]}").rows(runs)
-        rows += found
-        for row in found:
+        for row in import_module(f"benchmarks.{MODULES[group]}").rows(runs):
+            rows.append(row)
             print(line(row), flush=True)
         print(f"# {group} took {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     if options.write:
