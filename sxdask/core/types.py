@@ -110,7 +110,9 @@ class Field:
 
     `title` is the doc string found in the file; `reason` is set for a branch
     that exists and cannot become an array, and says why. `typename` is the
-    C++ type as the file has it (``"float[]"``, ``"vector<float>"``).
+    C++ type as the file has it (``"float[]"``, ``"vector<float>"``). `counter`
+    is the branch with the lengths of the lists (``nMuon``), if there is one:
+    columns of one counter have the same lengths.
     """
 
     name: str
@@ -118,6 +120,7 @@ class Field:
     title: str = ""
     reason: str | None = None
     typename: str = ""
+    counter: str = ""
 
     @property
     def list_depth(self) -> int:

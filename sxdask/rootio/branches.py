@@ -77,8 +77,9 @@ def _row(tree: Any, name: str, path: str, branch: Any, forms: dict[str, str]) ->
         layout = ColumnLayout(name, path, "uproot", layout.form)
     usable = whole and not reason and starts[-1] == tree.num_entries
     sizes = np.asarray(branch.member("fBasketBytes")[:normal], np.int64)
+    counter = "" if branch.count_branch is None else str(branch.count_branch.name)
     return BranchRow(
-        facts=BranchFacts(name, path, typename, branch.title, layout, reason),
+        facts=BranchFacts(name, path, typename, branch.title, layout, reason, counter),
         seek=np.asarray(branch.member("fBasketSeek")[:normal], np.int64) if usable else _NONE,
         num_bytes=sizes if usable else _NONE,
         entry_starts=starts if usable else _NO_BASKETS,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     IntArray: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 
 INDEX_SUFFIX = ".arrow"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _META = b"sxdask.index"
 
 # ROOT's Compression.h: code = 100 * algorithm + level.

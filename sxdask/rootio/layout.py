@@ -50,6 +50,7 @@ class BranchFacts:
     title: str
     layout: ColumnLayout | None
     reason: str = ""
+    counter: str = ""
 
 
 class TreeLayout:
@@ -92,6 +93,12 @@ class TreeLayout:
         return tuple(table[item] for item in self._facts["typename_of"])
 
     @cached_property
+    def counters(self) -> dict[str, str]:
+        """Column name -> branch with the lengths of its lists, for columns that have one."""
+        places = self._facts["counters"].items()
+        return {self.names[place]: counter for counter, group in places for place in group}
+
+    @cached_property
     def titles(self) -> tuple[str, ...]:
         """Doc strings of the branches, in the order of `names`."""
         return tuple(self._facts["titles"])
@@ -101,7 +108,13 @@ class TreeLayout:
         """Names and logical types of the columns."""
         forms = [type_of(json.loads(item[1])) for item in self._facts["encodings"]]
         fields = tuple(
-            Field(name, forms[encoding], title, typename=typename)
+            Field(
+                name,
+                forms[encoding],
+                title,
+                typename=typename,
+                counter=self.counters.get(name, ""),
+            )
             if encoding >= 0
             else Field(name, Unknown(typename), title, self.unreadable[name], typename)
             for name, encoding, typename, title in zip(
@@ -165,6 +178,10 @@ def make_layout(branches: Sequence[BranchFacts]) -> TreeLayout:
     """Return the layout of a tree with these branches; the same object for the same facts."""
     encodings: dict[tuple[Any, ...], int] = {}
     typenames: dict[str, int] = {}
+    counters: dict[str, list[int]] = {}
+    for place, item in enumerate(branches):
+        if item.counter:
+            counters.setdefault(item.counter, []).append(place)
     facts: dict[str, Any] = {
         "names": [item.name for item in branches],
         "paths": {item.name: item.path for item in branches if item.path != item.name},
@@ -178,6 +195,7 @@ def make_layout(branches: Sequence[BranchFacts]) -> TreeLayout:
         "unreadable": {item.name: item.reason for item in branches if item.layout is None},
         "encodings": list(encodings),
         "typenames": list(typenames),
+        "counters": counters,
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     facts["titles"] = [item.title for item in branches]

@@ -38,10 +38,6 @@ class Context(Protocol):
         """Evaluate a formula that has to be a number."""
         ...
 
-    def plain(self, node: Formula, scope: Instances) -> Value:
-        """Evaluate a formula that has to be a number as it stands."""
-        ...
-
     def known(self, nodes: Sequence[Formula], *, regular: bool = True) -> Known:
         """Evaluate formulas that share their instances."""
         ...
@@ -102,14 +98,11 @@ def _name(context: Context, node: tree.Name, scope: Instances) -> Value:
         return specials.length(specials.Known((), (), driver))
     if driver is None:
         return constant(0, (node.start, node.stop))
+    if driver.depth > 2:
+        raise context.refused(node, "Iteration$ stands beside arrays of at most two dimensions")
     if driver.depth > 1:
-        raise context.refused(
-            node,
-            "Iteration$ counts along one dimension, and this formula has more",
-            "pick an item of the others, such as x[][0]",
-        )
-    place = Call("local_index", (driver.expr,), (("axis", 1),))
-    return Value(place, "int32", 1)
+        return Value(Call("iteration", (driver.expr,)), "int32", 2)
+    return Value(Call("local_index", (driver.expr,), (("axis", 1),)), "int32", 1)
 
 
 def _infix(context: Context, node: tree.Infix, scope: Instances) -> Value:
@@ -120,9 +113,7 @@ def _infix(context: Context, node: tree.Infix, scope: Instances) -> Value:
         left, right = (evaluate(context, item, scope) for item in node.operands)
         if TEXT in {left.dtype, right.dtype}:
             return _texts(context, node, left, right)
-        left, right = (context.plain(item, scope) for item in node.operands)
-    else:
-        left, right = (context.numeric(item, scope) for item in node.operands)
+    left, right = (context.numeric(item, scope) for item in node.operands)
     return operated(node.op, left, right, span)
 
 

@@ -46,9 +46,8 @@ def _compare(left: Expr, op: CompareOp, right: Expr | float) -> Expr:
     return Compare(op, left, Constant(right) if isinstance(right, int | float) else right)
 
 
-def _binary(op: BinaryOp, left: Expr | float, right: Expr | float) -> Expr:
-    pair = [Constant(item) if isinstance(item, int | float) else item for item in (left, right)]
-    return Binary(op, *pair)
+def _binary(op: BinaryOp, left: Expr, right: Expr | float) -> Expr:
+    return Binary(op, left, Constant(right) if isinstance(right, int | float) else right)
 
 
 def _one(name: str) -> Known:
@@ -144,7 +143,7 @@ _CMATH: Final[dict[str, Known]] = {
     "copysign": _two("copysign"),
     "fmax": _two("fmax"),
     "fmin": _two("fmin"),
-    "pow": Known(2, lambda x, y: power(x, y, None)),
+    "pow": Known(2, power),
     "min": Known(2, _less),
     "max": Known(2, _greater),
     "isnan": Known(1, lambda x: _call("isnan", strong(x)), BOOL),

@@ -52,37 +52,29 @@ class Instances:
         self.driver: Value | None = lined_up[0] if deepest else None
         if self.driver is not None:
             for node, leaf in self._leaves.items():
-                if leaf.value.missing and not leaf.value.depth:
+                if leaf.value.missing and leaf.value.depth < deepest:
                     self._leaves[node] = replace(leaf, value=leaf.spread(self.driver))
 
     def value(self, node: Name) -> Value:
         """Return the value of a name, one per instance if it is an array."""
         return self._leaves[node].value
 
-    def is_text(self, node: Name) -> bool:
-        """Say whether ROOT takes the array for text because its items are signed bytes."""
-        leaf = self._leaves.get(node)
-        return leaf is not None and leaf.chars
-
     def _line_up(self, lists: list[Leaf], *, mixed: bool) -> None:
-        if len({(leaf.group, leaf.sizes) for leaf in lists}) > 1 or mixed:
-            for node, leaf in self._leaves.items():
-                self._leaves[node] = replace(leaf, value=_irregular(leaf))
-        groups = {leaf.group for leaf in lists}
-        if len(groups) < 2:
+        if len({leaf.group for leaf in lists}) < 2:
+            if mixed or len({leaf.sizes for leaf in lists}) > 1:
+                for node, leaf in self._leaves.items():
+                    self._leaves[node] = replace(leaf, value=_irregular(leaf))
             return
         found = [leaf for leaf in self._leaves.values() if leaf.value.depth]
         # ROOT knows the lengths of fixed arrays before it reads an entry
         ordered = sorted(found, key=lambda leaf: leaf.sizes[0] is None)
         # a name that comes again counts again
         arrays = tuple(expr for expr, _ in groupby(leaf.value.expr for leaf in ordered))
-        varying = {leaf.group for leaf in lists if leaf.sizes[0] is None}
-        astray = len(varying) > 1 or any(leaf.sizes[0] == 1 for leaf in lists)
         for node, leaf in self._leaves.items():
             if leaf.value.depth:
                 expr: Expr = Call("instances", (leaf.value.expr, *arrays), (), leaf.value.expr.span)
-                value = replace(leaf.value, expr=expr, missing=leaf.value.missing or astray)
-                self._leaves[node] = replace(leaf, value=value)
+                value = replace(leaf.value, expr=expr, missing=True)
+                self._leaves[node] = replace(leaf, value=value, items=leaf.items or leaf.value.expr)
 
 
 def _irregular(leaf: Leaf) -> Value:

@@ -61,27 +61,29 @@ class Leaf:
         What lists have the same length; two of one group line up as they are.
     exists
         Conditions for the entry to have any value.
-    chars
-        Whether ROOT takes it for text: an array of signed bytes.
     items, place
-        Of an item that is looked up: the list, and the position in it.
+        The list that items are taken from, and where one is looked up its place.
     """
 
     value: Value
     sizes: tuple[int | None, ...] = ()
     group: Hashable = None
     exists: tuple[Expr, ...] = ()
-    chars: bool = False
     items: Expr | None = None
     place: Expr | None = None
 
     def spread(self, driver: Value) -> Value:
-        """Return an item that was looked up once an entry, for each item of `driver`."""
-        if self.items is None or self.place is None:
-            return self.value
+        """Return the value once for each item of `driver`, which has more dimensions.
+
+        A missing value next to a list would be a missing list.
+        """
+        items, place = self.items, self.place
+        if items is None or place is None:
+            items = self.items or self.value.expr
+            place = Call("local_index", (driver.expr,), (("axis", 1),))
         index = Call("local_index", (driver.expr,), (("axis", driver.depth),))
-        place = Binary("+", Binary("*", index, Constant(0)), self.place)
-        expr = _followed(self.items, place, self.value.expr.span)
+        place = Binary("+", Binary("*", index, Constant(0)), place)
+        expr = _followed(items, place, self.value.expr.span)
         return replace(self.value, expr=expr, depth=driver.depth)
 
 
@@ -148,7 +150,12 @@ class Leaves:
         column = self.column(node)
         kind = infer(column, self.schema, self.source)
         sizes, dtype = self._dimensions(kind, node, column)
-        chars = dtype == "int8" and bool(sizes) and isinstance(column, Column)
+        if dtype == "int8" and sizes and isinstance(column, Column):
+            raise self._error(
+                node,
+                f"ROOT takes {node.name}, an array of signed bytes, for text",
+                "ask for these events in the native language",
+            )
         if len(node.indices) > len(sizes):
             raise self._error(
                 node,
@@ -156,7 +163,7 @@ class Leaves:
                 f" and {len(node.indices)} indices",
             )
         indices = (*node.indices, *(None,) * (len(sizes) - len(node.indices)))
-        found = Leaf(Value(column, dtype, len(sizes)), sizes, self._group(column, sizes), (), chars)
+        found = Leaf(Value(column, dtype, len(sizes)), sizes, self._group(column, sizes))
         if all(item is None for item in indices):
             return found
         if any(item is not None and not _is_literal(item) for item in indices):
@@ -229,7 +236,10 @@ class Leaves:
     def _group(self, column: Expr, sizes: tuple[int | None, ...]) -> Hashable:
         if not sizes:
             return None
-        return column if None in sizes else sizes
+        if None not in sizes:
+            return sizes
+        counter = self.schema[column.name].counter if isinstance(column, Column) else ""
+        return ("lengths", counter) if counter else column
 
     # -- indices ----------------------------------------------------------------------------
 
@@ -249,8 +259,13 @@ class Leaves:
         if leaf.sizes[0] is None and indices[0] is not None:
             exists.append(_longer(expr, 1, indices[0]))
         if len(indices) > 1 and leaf.sizes[1] is None and indices[1] is not None:
-            expr, more = _inner(expr, indices[0], indices[1])
-            exists += more
+            if indices[0] is None:
+                # the lists that do not have the item have no instance
+                part = Slice(indices[1], indices[1] + 1)
+                picked = Subscript(expr, (_ALL, _ALL, part), expr.span)
+                return replace(leaf, value=replace(leaf.value, expr=picked))
+            one = Subscript(expr, (_ALL, Slice(indices[0], indices[0] + 1)), expr.span)
+            exists.append(Call("any", (_longer(one, 2, indices[1]),), (("axis", 1),)))
         if not strict and leaf.sizes[0] is None and indices[0] is not None:
             expr = _first_of(expr, indices)
         else:
@@ -332,14 +347,6 @@ def _is_literal(node: Formula) -> bool:
 
 def _longer(expr: Expr, axis: int, index: int) -> Expr:
     return Compare(">", Call("num", (expr,), (("axis", axis),)), Constant(index))
-
-
-def _inner(expr: Expr, outer: int | None, index: int) -> tuple[Expr, list[Expr]]:
-    """Return lists of lists that all have item `index`, and the condition that there are any."""
-    if outer is None:
-        return Subscript(expr, (_longer(expr, 2, index),), expr.span), []
-    one = Subscript(expr, (_ALL, Slice(outer, outer + 1)), expr.span)
-    return expr, [Call("any", (_longer(one, 2, index),), (("axis", 1),))]
 
 
 def _first_of(expr: Expr, indices: list[int | None]) -> Expr:

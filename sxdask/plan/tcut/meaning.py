@@ -55,8 +55,7 @@ class Meaning:
         """
         parts = node.operands if isinstance(node, tree.Infix) and node.op == "&&" else (node,)
         scope = Instances(self.leaves, parts, strict=True)
-        look = self.plain if len(parts) == 1 else self.numeric
-        values = [look(item, scope) for item in parts]
+        values = [self.numeric(item, scope) for item in parts]
         conditions = list(scope.exists)
         # What is the same for all instances is a condition of its own, as long as no
         # index can have led astray before ROOT comes to it.
@@ -94,7 +93,7 @@ class Meaning:
         Arrays of a fixed size become lists if not `regular`.
         """
         scope = Instances(self.leaves, nodes, strict=False, regular=regular)
-        values = tuple(self.plain(node, scope) for node in nodes)
+        values = tuple(self.numeric(node, scope) for node in nodes)
         return Known(values, scope.exists, scope.driver, scope.group)
 
     def numeric(self, node: Formula, scope: Instances) -> Value:
@@ -109,22 +108,6 @@ class Meaning:
         if value.dtype == TEXT:
             raise self.refused(node, "text is no number", 'compare it: name == "..."')
         return value
-
-    def plain(self, node: Formula, scope: Instances) -> Value:
-        """Evaluate a formula that has to be a number without an operation that makes it one.
-
-        Raises
-        ------
-        SelectionTypeError
-            If it is text, or an array that ROOT takes for text.
-        """
-        if isinstance(node, tree.Name) and scope.is_text(node):
-            raise self.refused(
-                node,
-                "ROOT takes an array of signed bytes for text",
-                f"make it a number: {node.name}+0",
-            )
-        return self.numeric(node, scope)
 
     def refused(self, node: Formula, problem: str, hint: str | None = None) -> Exception:
         """Return the error that points at `node`."""
@@ -162,7 +145,7 @@ class Meaning:
             if isinstance(item, tree.Name) and item.name in {"Iteration$", "Length$"}:
                 raise self.refused(item, f"{item.name} has no meaning inside an index")
         scope = Instances(self.leaves, (node,), strict=False, regular=False)
-        value = self.plain(node, scope)
+        value = self.numeric(node, scope)
         if value.depth > 1:
             raise self.refused(node, "an index has at most one dimension")
         return value, scope.group, scope.exists

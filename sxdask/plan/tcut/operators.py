@@ -135,7 +135,7 @@ def _remainder(left: Value, right: Value, span: Span) -> Expr:
     return Call("float64", (rest,), (), span)
 
 
-def power(left: Value, right: Value, span: Span) -> Expr:
+def power(left: Value, right: Value, span: Span | None = None) -> Expr:
     """Return the power as the C library gives it; a square is the product."""
     if right.constant == 2:
         return Binary("*", number(left), number(left), span)

@@ -12,6 +12,7 @@ import uproot
 
 from sxdask.rootio.build import build_index
 from sxdask.rootio.index import (
+    FORMAT_VERSION,
     FileIndex,
     compression_name,
     index_from_bytes,
@@ -159,7 +160,7 @@ def test_a_file_cut_short_is_no_index(index: FileIndex, tmp_path: Path, share: f
 def test_another_version_is_no_index(index: FileIndex):
     data = index_to_bytes(index)
     with pytest.raises(ValueError, match="version"):
-        index_from_bytes(data.replace(b'"version": 1', b'"version": 0'))
+        index_from_bytes(data.replace(f'"version": {FORMAT_VERSION}'.encode(), b'"version": 0'))
 
 
 def test_damaged_bytes_are_refused_or_harmless(index: FileIndex):

@@ -18,7 +18,7 @@ import uproot
 from sxdask.core.errors import FileMissingError, NotRootFileError, SxdaskError, UnknownTreeError
 from sxdask.rootio.build import build_index
 from sxdask.rootio.filelock import file_lock
-from sxdask.rootio.index import FileIndex
+from sxdask.rootio.index import FORMAT_VERSION, FileIndex
 from sxdask.rootio.parallel import FEWEST_FOR_PROCESSES
 from sxdask.rootio.store import IndexStore
 
@@ -125,7 +125,7 @@ def test_a_damaged_entry_is_absent_and_built_again(store: IndexStore, data: Path
         "cut": content[: len(content) // 2],
         "empty": b"",
         "text": b"no index" * 100,
-        "version": content.replace(b'"version": 1', b'"version": 9'),
+        "version": content.replace(f'"version": {FORMAT_VERSION}'.encode(), b'"version": 9'),
     }
     path.write_bytes(damaged[damage])
     assert store.get(str(data), "Events") is None
