@@ -86,12 +86,13 @@ def _show(query: Query, *, quiet: bool, **common: Any) -> dict[str, Any]:
     import awkward as ak
 
     # In the order of the request; partitions come in the order in which they finish.
-    rows = {output.name: 0 for output in query.plan.outputs}
+    # What a Python function gives has names of its own.
+    rows = {output.name: 0 for output in query.plan.outputs if output.function is None}
     heads: dict[str, list[tuple[int, Any]]] = {name: [] for name in rows}
     for part in query.stream(**common):
-        rows[part.output] += part.table.num_rows
+        rows[part.output] = rows.get(part.output, 0) + part.table.num_rows
+        head = heads.setdefault(part.output, [])
         if part.table.num_rows:
-            head = heads[part.output]
             head.append((part.index, part.table.slice(0, _PREVIEW_ROWS)))
             head.sort(key=lambda pair: pair[0])
             _drop_behind(head)

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from sxdask.rootio.model import ColumnZones, Piece
 
 
+TOGETHER = 8
+"""Entry ranges whose outputs are delivered one output after the other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One tree of a request: its reader, its pieces, and what its tables say.
@@ -216,10 +220,11 @@ def _told_apart(sources: Sequence[Source]) -> list[Source]:
 
 
 def _work(sources: Sequence[Source]) -> list[_Job]:
-    """Return the jobs of all sources, numbered within their output, file by file.
+    """Return the jobs of all sources, numbered within their output, a few entry ranges at a time.
 
-    Several outputs of the same entries follow each other: what they share is
-    read, or computed, at the same time.
+    Several outputs of the same entries come soon after each other, so that a
+    worker still has what they share, and not at once, so that none waits for
+    another to have it.
     """
     found = []
     so_far: Counter[str] = Counter()
@@ -230,7 +235,13 @@ def _work(sources: Sequence[Source]) -> list[_Job]:
             so_far[output] += 1
             found.append(_Job(str(number), source.labels.part(numbered), numbered))
     files = {url: place for place, url in enumerate(dict.fromkeys(job.piece.url for job in found))}
-    return sorted(found, key=lambda job: (files[job.piece.url], job.piece.entry_start))
+    places = [(files[job.piece.url], job.piece.entry_start) for job in found]
+    ranks = {place: rank for rank, place in enumerate(sorted(set(places)))}
+    order = sorted(
+        range(len(found)),
+        key=lambda n: (ranks[places[n]] // TOGETHER, int(found[n].source), ranks[places[n]]),
+    )
+    return [found[n] for n in order]
 
 
 def _announcement(work: list[_Job]) -> RunStarted:

@@ -127,7 +127,8 @@ class _Call:
     taken: set[str] = field(default_factory=set)
 
 
-_KEPT = _Kept(most=8)
+# Twice what a delivery has under way of several outputs (`sxdask.deliver.delivery.TOGETHER`).
+_KEPT = _Kept(most=16)
 
 
 def _outputs(reader: FunctionReader, piece: Piece) -> tuple[_Call, FunctionRead, bool]:

@@ -10,8 +10,10 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from typer.testing import CliRunner
 
 import sxdask as sx
+from sxdask.cli.main import app
 from sxdask.clusters.backends.local import LocalBackend
 from sxdask.core.settings import load_settings
 from tests.refusals import error_of
@@ -228,3 +230,16 @@ def os_getpid():
     import os
 
     return os.getpid()
+
+
+def test_the_command_line_shows_each_output_that_a_function_gives(tmp_path, nanoaod_files):
+    recipe = tmp_path / "recipe.yaml"
+    text = "def run_query(path): return {'a': [1, 2], 'b': [{'x': 3.5}]}"
+    recipe.write_text(
+        f"dataset: {{files: {nanoaod_files[0].parent}}}\nlanguage: python\nselection: {text!r}\n"
+    )
+    shown = CliRunner().invoke(app, ["run", str(recipe), "--quiet"])
+    assert shown.exit_code == 0
+    assert "outputs      a 8, b 4" in shown.output
+    report = CliRunner().invoke(app, ["run", str(recipe), "--json", "--quiet"])
+    assert json.loads(report.output)["outputs"] == {"a": 8, "b": 4}
