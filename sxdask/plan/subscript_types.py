@@ -107,10 +107,10 @@ def _inner(value: Type, items: tuple[Slice | Expr, ...]) -> Type:
     if not items or isinstance(value, Unknown):
         return value
     first, rest = items[0], items[1:]
-    if isinstance(value, Option):
-        return optional(_inner(value.item, items))
     if isinstance(first, Constant) and first.value is None:
         return listed(_inner(value, rest), 1)
+    if isinstance(value, Option):
+        return optional(_inner(value.item, items))
     if isinstance(value, Record):
         return Unknown()
     if not isinstance(value, ListOf | FixedList):

@@ -158,6 +158,8 @@ class Algebra:
             return self.count_turns(self.field(item, item.type.fields[0][0], None))
         if item.lists > 0:
             return self.call("num", item, span=item.expr.span, axis=len(item.loops))
+        if _has_missing(item.type):  # would make missing what it is broadcast with
+            return self.call("is_none", item, span=item.expr.span, axis=len(item.loops) - 1)
         return item
 
     def field(self, item: Array, name: str, span: Span | None) -> Array:
@@ -193,7 +195,8 @@ class Algebra:
         """Return an array with one number for each turn of `loop` over `sequence`."""
         first = next(leaves(sequence))
         loops = (*first.loops, loop)
-        if first.lists == 1 and isinstance(_leaf(first.type), Primitive):
+        plain = isinstance(_leaf(first.type), Primitive) and not _has_missing(first.type)
+        if first.lists == 1 and plain:
             return replace(first, loops=loops)
         index = self.call("local_index", first, span=first.expr.span, axis=len(first.loops))
         return replace(index, loops=loops)

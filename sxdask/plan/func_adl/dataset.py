@@ -189,10 +189,13 @@ def _with_body(
 ) -> Rows:
     match step.name:
         case "Select":
-            return replace(rows, value=sequences.zipped(body))
+            return replace(rows, value=sequences.zipped(evaluator, body))
         case "SelectMany":
             many = sequences.require(
-                evaluator, sequences.zipped(body), function.body, "the lambda of SelectMany"
+                evaluator,
+                sequences.zipped(evaluator, body),
+                function.body,
+                "the lambda of SelectMany",
             )
             return replace(rows, value=many, joined=True)
         case _:

@@ -52,13 +52,13 @@ def _select(evaluator: Evaluator, tree: Operator, sequence: Value, scope: Scope)
         evaluator.refuse(
             function, "the lambda gives the whole event for each item", "name a branch"
         )
-    return sequences.leave(evaluator, sequences.zipped(body), loop, sequence)
+    return sequences.leave(evaluator, sequences.zipped(evaluator, body), loop, sequence)
 
 
 def _select_many(evaluator: Evaluator, tree: Operator, sequence: Value, scope: Scope) -> Value:
     body, function, loop = sequences.body_of(evaluator, tree, sequence, scope)
     many = sequences.require(
-        evaluator, sequences.zipped(body), function.body, "the lambda of SelectMany"
+        evaluator, sequences.zipped(evaluator, body), function.body, "the lambda of SelectMany"
     )
     return sequences.joined(evaluator, sequences.leave(evaluator, many, loop, sequence), tree.span)
 
@@ -231,8 +231,9 @@ def _select_each(evaluator: Evaluator, tree: Operator, picks: Value, scope: Scop
     assert isinstance(picks, Picks)  # noqa: S101  the caller has seen to it
     function = tree.arguments[0]
     assert isinstance(function, Lambda)  # noqa: S101  the parsers have seen to it
-    inner = (scope.also(**{function.parameters[0]: item}) for item in picks.items)
-    return Picks(tuple(sequences.zipped(evaluator.value(function.body, each)) for each in inner))
+    inner = [scope.also(**{function.parameters[0]: item}) for item in picks.items]
+    values = [evaluator.value(function.body, each) for each in inner]
+    return Picks(tuple(sequences.zipped(evaluator, value) for value in values))
 
 
 _ONE_BY_ONE: Final[dict[str, Rule]] = {

@@ -105,13 +105,17 @@ def body_of(
     return evaluator.value(function.body, inner), function, loop
 
 
-def zipped(value: Value) -> Value:
+def zipped(evaluator: Evaluator, value: Value) -> Value:
     """Return a record as func_adl_uproot makes it: with one field, the records are its items."""
     if type(value) is not Struct or value.lists:
         return value  # objects of an xAOD file are no records
-    inner = tuple(zipped(item) for item in value.values)
-    lists = lists_of(inner[0]) if len(inner) == 1 else 0
-    return replace(value, values=inner, lists=lists)
+    inner = tuple(zipped(evaluator, item) for item in value.values)
+    if len(inner) != 1:
+        return replace(value, values=inner)
+    (only,) = inner
+    if isinstance(only, Picks):
+        only = listed(evaluator, only)
+    return replace(value, values=(only,), lists=lists_of(only))
 
 
 def joined(evaluator: Evaluator, nested: Value, span: Span | None) -> Value:

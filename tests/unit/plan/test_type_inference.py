@@ -318,6 +318,11 @@ Muon_pt[Muon_pt > 1]
 Muon_pt[:]
 Muon_pt[:, None]
 MET_pt[:, np.newaxis]
+max(Muon_pt)[:, None]
+max(Muon_pt)[:, None] + Muon_pt
+pad_none(Muon_pt, 2)[:, :, None]
+max(Jet_tracks, axis=2)[:, :, None] + Jet_tracks
+max(Jet_tracks, axis=2)[:, None] + Muon_pt[:, :, None]
 cells[:, 0]
 cells[..., 0]
 cells[:, 1:]
