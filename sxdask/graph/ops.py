@@ -17,6 +17,7 @@ import numpy as np
 
 from sxdask.core.errors import RequestError
 from sxdask.graph.combine import argcombinations
+from sxdask.graph.concat import concatenate
 from sxdask.graph.follow import follow
 from sxdask.graph.instances import instances, iteration
 from sxdask.graph.vectors import momentum4d, vector_call, vector_get, vector_sum
@@ -88,6 +89,7 @@ def _uint64(x: Any) -> Any:
 
 _OWN: dict[str, Operation] = {
     "argcombinations": argcombinations,
+    "concatenate": concatenate,
     "float64": _float64,
     "int64": _int64,
     "uint64": _uint64,
