@@ -101,6 +101,8 @@ class _Tests:
             case Call("max" | "min", (Column(name),)) if _per_event(side):
                 # the extreme is one of the items; without items it is missing and passes nothing
                 return self._of_values(op, name, value)
+            case Call("from_regular", (inner,)):
+                return self._comparison(op, inner, value)
             case Subscript(Column(name), items) if _picks_items(items):
                 return self._of_values(op, name, value)
             case _:

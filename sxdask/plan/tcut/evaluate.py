@@ -38,7 +38,7 @@ class Context(Protocol):
         """Evaluate a formula that has to be a number."""
         ...
 
-    def known(self, nodes: Sequence[Formula], *, regular: bool = True) -> Known:
+    def known(self, nodes: Sequence[Formula]) -> Known:
         """Evaluate formulas that share their instances."""
         ...
 
@@ -174,7 +174,7 @@ def _special(context: Context, node: tree.Call, scope: Instances) -> Value:
         return _alternative(context, node, scope)
     if name == "Length$":
         return specials.length(context.known(node.args))
-    known = context.known(node.args, regular=not name.endswith("If$"))
+    known = context.known(node.args)
     if name == "Sum$":
         return specials.total(known)
     function = "max" if name.startswith("Max") else "min"

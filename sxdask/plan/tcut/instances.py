@@ -29,24 +29,18 @@ class Instances:
     the array with the most dimensions, None without arrays.
     """
 
-    def __init__(
-        self, leaves: Leaves, nodes: Sequence[Formula], *, strict: bool, regular: bool = True
-    ) -> None:
+    def __init__(self, leaves: Leaves, nodes: Sequence[Formula], *, strict: bool) -> None:
         self._leaves: dict[Name, Leaf] = {}
-        mixed = not regular
         items = [item for root in nodes for item in tree.walk(root)]
         astray = leaves.astray(items)
         for item in items:
             if isinstance(item, tree.Name) and not leaves.is_no_column(item):
                 self._leaves[item] = leaves.leaf(item, strict=strict, astray=astray)
-            elif isinstance(item, tree.Size | tree.Name | tree.Call):
-                mixed = True
         found = self._leaves.values()
         self.exists = tuple(dict.fromkeys(expr for leaf in found for expr in leaf.exists))
         lists = [leaf for leaf in found if leaf.value.depth]
-        mixed = mixed or len(lists) < len(found)
         self.group: Hashable = lists[0].group if lists else None
-        self._line_up(lists, mixed=mixed)
+        self._line_up(lists)
         deepest = max((leaf.value.depth for leaf in lists), default=0)
         lined_up = [leaf.value for leaf in self._leaves.values() if leaf.value.depth == deepest]
         self.driver: Value | None = lined_up[0] if deepest else None
@@ -59,15 +53,13 @@ class Instances:
         """Return the value of a name, one per instance if it is an array."""
         return self._leaves[node].value
 
-    def _line_up(self, lists: list[Leaf], *, mixed: bool) -> None:
+    def _line_up(self, lists: list[Leaf]) -> None:
         if len({leaf.group for leaf in lists}) < 2:
-            if mixed or len({leaf.sizes for leaf in lists}) > 1:
-                for node, leaf in self._leaves.items():
-                    self._leaves[node] = replace(leaf, value=_irregular(leaf))
+            for node, leaf in self._leaves.items():
+                self._leaves[node] = replace(leaf, value=_irregular(leaf))
             return
-        found = [leaf for leaf in self._leaves.values() if leaf.value.depth]
         # ROOT knows the lengths of fixed arrays before it reads an entry
-        ordered = sorted(found, key=lambda leaf: leaf.sizes[0] is None)
+        ordered = sorted(lists, key=lambda leaf: leaf.sizes[0] is None)
         # a name that comes again counts again
         arrays = tuple(expr for expr, _ in groupby(leaf.value.expr for leaf in ordered))
         for node, leaf in self._leaves.items():

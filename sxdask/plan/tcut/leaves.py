@@ -8,6 +8,7 @@ it leads out of the array the value is missing.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from sxdask.core.types import ENTRY_COLUMNS, FixedList, ListOf, Primitive, String, Type
@@ -173,11 +174,26 @@ class Leaves:
 
     def size(self, node: Size) -> Value:
         """Return the number of items of ``@name.size()``."""
-        column = self.column(Name(node.name, (), node.start, node.stop))
+        members = self._members(node.name)
+        column = Column(members[0]) if members else self.column(node)
         kind = infer(column, self.schema, self.source)
-        if isinstance(kind, FixedList | Primitive | String):
-            raise self._error(node, f"{node.name} is no collection", "it has no size()")
+        if not isinstance(kind, ListOf):
+            raise self._error(node, f"{node.name} is no collection, so it has no size()")
         return Value(Call("num", (column,), (("axis", 1),)), "int32")
+
+    def _members(self, name: str) -> list[str]:
+        """Return the columns of the members of a split collection."""
+        return [
+            field.name
+            for field in self.schema.fields
+            if field.name.startswith(f"{name}.") and field.list_depth and field.reason is None
+        ]
+
+    @cached_property
+    def _sized(self) -> dict[str, str]:
+        """Names without the fixed size that a file writes at their end: ``Jet.Tau[5]``."""
+        names = (field.name for field in self.schema.fields)
+        return {name.partition("[")[0]: name for name in names if name.endswith("]")}
 
     def is_no_column(self, node: Name) -> bool:
         """Say whether a name stands for the instance or a constant."""
@@ -193,9 +209,13 @@ class Leaves:
                 node.start, f"{node.name} is not available here", hint=_NOT_HERE[node.name]
             )
         for name in self._spellings(node.name):
-            found = self.schema.get(name)
+            found = self.schema.get(self._sized.get(name, name))
             if found is not None and found.reason is not None:
                 raise self.source.unreadable(name, node.start, found.reason)
+            if found is not None and isinstance(found.type, Primitive) and self._members(name):
+                raise self._error(
+                    node, f"{name} is a collection and no number", f"count it with @{name}.size()"
+                )
             if found is not None:
                 return Column(found.name, span)
         parts = node.name.rstrip(".").split(".")

@@ -87,12 +87,9 @@ class Meaning:
         infer(found, self.leaves.schema, self.source)
         return found
 
-    def known(self, nodes: Sequence[Formula], *, regular: bool = True) -> Known:
-        """Evaluate formulas that share their instances, such as the arguments of ``Max$``.
-
-        Arrays of a fixed size become lists if not `regular`.
-        """
-        scope = Instances(self.leaves, nodes, strict=False, regular=regular)
+    def known(self, nodes: Sequence[Formula]) -> Known:
+        """Evaluate formulas that share their instances, such as the arguments of ``Max$``."""
+        scope = Instances(self.leaves, nodes, strict=False)
         values = tuple(self.numeric(node, scope) for node in nodes)
         return Known(values, scope.exists, scope.driver, scope.group)
 
@@ -144,7 +141,7 @@ class Meaning:
         for item in tree.walk(node):
             if isinstance(item, tree.Name) and item.name in {"Iteration$", "Length$"}:
                 raise self.refused(item, f"{item.name} has no meaning inside an index")
-        scope = Instances(self.leaves, (node,), strict=False, regular=False)
+        scope = Instances(self.leaves, (node,), strict=False)
         value = self.numeric(node, scope)
         if value.depth > 1:
             raise self.refused(node, "an index has at most one dimension")
