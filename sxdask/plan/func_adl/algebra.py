@@ -1,4 +1,4 @@
-"""Build expressions over several loops: line operands up, repeat them, keep types and sizes.
+"""Build expressions over several loops: line operands up, repeat them, keep their types.
 
 Operands of one operation may vary over different loops. An operand that does
 not vary over one of them gets a dimension of length one in its place, which
@@ -8,7 +8,8 @@ from the outside in does the same without.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from sxdask.core.errors import RequestTooLargeError
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from sxdask.plan.expr import Scalar
     from sxdask.plan.place import SourceText
 
-MAX_NODES: Final = 20_000
-"""Parts of one expression; a variable that is used twice writes its value out twice."""
+MAX_OPERATIONS: Final = 100_000
+"""Operations of one query; a part that is used twice counts once."""
 
-MAX_DEPTH: Final = 150
+MAX_DEPTH: Final = 250
 """Levels of one expression, of which the recursions after this one need a few frames each."""
 
 _ALL: Final = Slice()
@@ -40,6 +41,7 @@ class Algebra:
 
     schema: Schema
     source: SourceText
+    _made: count[int] = field(default_factory=count, repr=False, compare=False)
 
     def refuse(self, span: Span | None, problem: str, hint: str | None = None) -> NoReturn:
         """Raise the error that points at `span`."""
@@ -81,19 +83,20 @@ class Algebra:
             schema[name] = Field(name, item.type)
             stands_in.append(Column(name, item.expr.span))
         kind = infer(node(*stands_in), schema, self.source)
-        size = 1 + sum(item.size for item in operands)
         depth = 1 + max((item.depth for item in operands), default=0)
-        if size > MAX_NODES or depth > MAX_DEPTH:
+        if depth > MAX_DEPTH:
             raise RequestTooLargeError(
-                f"the query has a part of more than {MAX_NODES} operations written out"
-                if size > MAX_NODES
-                else f"the query has a part that nests deeper than {MAX_DEPTH} operations",
+                f"the query has a part that nests deeper than {MAX_DEPTH} operations",
                 hint="compute it in fewer steps",
+            )
+        if next(self._made) > MAX_OPERATIONS:
+            raise RequestTooLargeError(
+                f"the query has more than {MAX_OPERATIONS} operations", hint="ask for fewer columns"
             )
         expr = node(*(item.expr for item in operands))
         if loops is None:
             loops = union_of(operands)
-        return Array(expr, kind, loops, size, depth, is_momentum)
+        return Array(expr, kind, loops, depth, is_momentum)
 
     def call(self, function: str, *operands: Array, span: Span | None, **options: Scalar) -> Array:
         """Return the call of `function` on operands that are lined up already."""

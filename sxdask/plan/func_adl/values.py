@@ -35,15 +35,13 @@ class Array:
     """An expression with one value, or one list, for each turn of its loops.
 
     `type` is that of one event: a list dimension for each loop but the events'.
-    A constant has no loops. `size` and `depth` are those of the expression,
-    kept here so that nothing has to walk it. `is_momentum` marks records that
-    are four-vectors.
+    A constant has no loops. `depth` is that of the expression, kept here so that
+    nothing has to walk it. `is_momentum` marks records that are four-vectors.
     """
 
     expr: Expr
     type: Type
     loops: tuple[Loop, ...] = ()
-    size: int = 1
     depth: int = 1
     is_momentum: bool = False
 

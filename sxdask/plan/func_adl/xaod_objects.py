@@ -108,7 +108,7 @@ def objects_of(container: Container, store: Store, loop: Loop, span: Span | None
     # Twice, so that no expression of a query can be taken for it.
     index = Call("local_index", (Column(anchor, span),), (("axis", 1),), span)
     mark = Call("local_index", (index,), (("axis", 1),), span)
-    array = Array(mark, ListOf(Primitive("int64")), (loop,), size=3, depth=3)
+    array = Array(mark, ListOf(Primitive("int64")), (loop,), depth=3)
     name = f"items of {container.name}"
     return Objects((name,), (array,), lists=1, source=Items(container, mark), store=store)
 
@@ -170,7 +170,7 @@ def _in_place(objects: Objects, source: Items, column: str, span: Span | None) -
     table = {"items": Field("items", items), "places": Field("places", places)}
     # what follows positions has the type of the items in the structure of the positions
     kind = infer(Call("follow", (Column("items"), Column("places"))), table)
-    return Array(expr, kind, array.loops, array.size, array.depth)
+    return Array(expr, kind, array.loops, array.depth)
 
 
 def _gathered(
