@@ -55,6 +55,10 @@ class TreeSource:
     def __init__(self, tree):
         self._tree = tree
 
+    def cycles(self, _):
+        """Return the only cycle."""
+        return (1,)
+
     def schema(self, name):
         """Return the columns with their types from uproot's forms."""
         fields = []
@@ -74,7 +78,9 @@ def language():
     functions = dict(python.functions)
     for name, item in FUNCTIONS.items():
         if item.kind != "elementwise" or name in {"where", "isclose"}:
-            function = getattr(ak, name, None)  # some functions are our own
+            if not hasattr(ak, name):
+                continue  # a function of our own
+            function = getattr(ak, name)
             functions[name] = (
                 partial(function, axis=OWN_AXIS[name]) if name in OWN_AXIS else function
             )

@@ -17,7 +17,7 @@ from sxdask.plan.bounds import zone_test
 from sxdask.plan.codec import plan_from_json, plan_to_json
 from sxdask.plan.codec_expr import ExpressionTable, decode_table
 from sxdask.plan.explain import explain_text
-from sxdask.plan.expr import Binary, Column, Compare, Constant, Pack, Scalar, Slice, Subscript
+from sxdask.plan.expr import Binary, Column, Compare, Constant, Expr, Pack, Scalar, Slice, Subscript
 from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.nodes import Filter, Output, Plan, Project, Scan
 from sxdask.plan.optimize import optimize
@@ -168,7 +168,7 @@ def test_text_that_is_no_plan_is_refused(text):
 
 def doubled(times):
     """Return an expression of `times` objects that would be two to that power written out."""
-    expr = Column("MET_pt")
+    expr: Expr = Column("MET_pt")
     for _ in range(times):
         expr = Binary("+", expr, expr)
     return expr
@@ -192,13 +192,16 @@ def test_shared_parts_cost_their_own_size_and_not_that_of_the_text():
 
 @pytest.mark.parametrize("op", ["+", "*", "&", "|"])
 def test_doubled_conditions_are_optimised_and_run(op):
-    expr = Compare(">", Column("MET_pt"), Constant(1)) if op in "&|" else Column("MET_pt")
+    expr: Expr = Column("MET_pt")
+    expr = Compare(">", expr, Constant(1)) if op in "&|" else expr
     for _ in range(100):
         expr = Binary(op, expr, expr)
     condition = expr if op in "&|" else Compare(">", expr, Constant(1))
     with within(10):
         root = Project(Filter(Scan("Events"), condition), (("x", expr),))
         (output,) = optimize(Plan((Output("", root),)), {"Events": EVENTS})[0].outputs
+        assert isinstance(output.root, Project)
+        assert isinstance(output.root.source, Scan)
         (conjunct,) = output.root.source.predicate
         assert zone_test(condition) is None or zone_test(condition) == zone_test(conjunct)
         program = compile_program([conjunct, expr])
