@@ -14,6 +14,7 @@ from sxdask.plan.place import SourceText
 from sxdask.plan.selection import distinct
 from sxdask.plan.tcut.meaning import Meaning
 from sxdask.plan.tcut.parser import parse_formula
+from sxdask.plan.types import infer
 
 if TYPE_CHECKING:
     from sxdask.core.types import Schema
@@ -92,4 +93,6 @@ def _formula(text: str, begin: int, schema: Schema, limits: Limits) -> Expr:
     """Return the formula that begins at `begin` of `text`."""
     # blanks in place of the name keep the places in the user's text
     source = SourceText(" " * begin + text[begin:], schema.tree)
-    return Meaning(schema, source, limits).column(parse_formula(source, limits))
+    expr = Meaning(schema, source, limits).column(parse_formula(source, limits))
+    infer(expr, schema, source)
+    return expr
