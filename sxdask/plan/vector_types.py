@@ -100,7 +100,7 @@ def system_of(names: Sequence[str]) -> tuple[str, str, str, str] | None:
 
 def momentum_type(name: str, args: Sequence[Type], options: Options) -> Type:
     """Return the type of records that become four-vectors."""
-    kind = zip_type(name, args, options) if isinstance(args[0], Record) else args[0]
+    kind = zip_type(name, args, options) if "depth_limit" in options else args[0]
     return settle(broadcast((kind,), _checked))
 
 

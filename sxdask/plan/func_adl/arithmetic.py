@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from sxdask.core.types import FixedList, ListOf, Option, Primitive, Unknown
 from sxdask.plan import expr as plan
-from sxdask.plan.constants import UnboundedError, constant_value
+from sxdask.plan.constants import constant_value
 from sxdask.plan.expr import Call, Expr
 from sxdask.plan.func_adl import operators, sequences, vectors
 from sxdask.plan.func_adl.guards import may_miss, require_present
 from sxdask.plan.func_adl.tree import Binary, Choice, Compare, Logical, Name, Tree, Unary
 from sxdask.plan.func_adl.tree import Call as CallTree
 from sxdask.plan.func_adl.tree import Value as Truth
-from sxdask.plan.func_adl.values import Array, Event, Picks, Struct, Value
+from sxdask.plan.func_adl.values import Array, Picks, Struct, Value
 from sxdask.plan.syntax import balanced
 
 if TYPE_CHECKING:
@@ -104,10 +104,7 @@ def _folded(evaluator: Evaluator, made: Array) -> Array:
     """Return a constant for an expression of constants alone."""
     if not made.is_constant:
         return made
-    try:
-        return evaluator.algebra.constant(constant_value(made.expr), made.expr.span)
-    except UnboundedError as error:
-        return evaluator.refuse_at(made.expr.span, f"this constant cannot be computed: {error}")
+    return evaluator.algebra.constant(constant_value(made.expr), made.expr.span)
 
 
 # -- comparisons and logic -----------------------------------------------------------------
@@ -215,8 +212,6 @@ def choose(evaluator: Evaluator, test: Array, body: Value, orelse: Value, tree: 
                 for item in (body, orelse)
             ]
             return choose(evaluator, test, sides[0], sides[1], tree)
-        case Event(), Event():
-            return body
         case _:
             return evaluator.refuse(
                 tree,

@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 
 from sxdask.core.results import Total
-from sxdask.core.types import Field, FixedList, ListOf, Primitive, Schema, String
+from sxdask.core.types import Field, FixedList, ListOf, Primitive, Record, Schema, String
 from sxdask.graph.kernel import MaskProgram, compile_program, run
 from sxdask.plan.bounds import is_fallible
 from sxdask.plan.frontends.func_adl import FuncAdlFrontend
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sxdask.plan.nodes import Plan
 
 NUM_EVENTS = 60
+
+POINT = Record((("x", Primitive("float64")), ("n", Primitive("int32"))))
 
 SCHEMA = Schema(
     (
@@ -36,6 +38,8 @@ SCHEMA = Schema(
         Field("jet_eta", jagged("float64")),
         Field("jet_hits", ListOf(jagged("float64"))),
         Field("cov", FixedList(Primitive("float64"), 3)),
+        Field("vertex", POINT),
+        Field("points", ListOf(POINT)),
         Field("Trk.pt", jagged("float64")),
         Field("Trk.q", jagged("int32")),
         Field("odd name", number("float64")),
@@ -48,8 +52,8 @@ SCHEMA = Schema(
 class Source:
     """The one tree, as a frontend sees it."""
 
-    trees = ("t",)
-    default_tree = "t"
+    trees: tuple[str, ...] = ("t",)
+    default_tree: str | None = "t"
 
     def cycles(self, tree: str) -> tuple[int, ...]:
         """Return the cycles of `tree`."""
@@ -66,6 +70,9 @@ def _events() -> list[dict[str, Any]]:
 
     def numbers(count: int, low: float = 0, high: float = 100) -> list[float]:
         return [round(float(item), 3) for item in rng.uniform(low, high, count)]
+
+    def point() -> dict[str, Any]:
+        return {"x": numbers(1)[0], "n": int(rng.integers(0, 9))}
 
     found = []
     for index in range(NUM_EVENTS):
@@ -84,6 +91,8 @@ def _events() -> list[dict[str, Any]]:
                 "jet_eta": numbers(jets, -3, 3),
                 "jet_hits": [numbers(int(rng.integers(0, 4))) for _ in range(jets)],
                 "cov": numbers(3),
+                "vertex": point(),
+                "points": [point() for _ in range(jets)],
                 "Trk.pt": numbers(tracks),
                 "Trk.q": [int(item) for item in rng.choice([-1, 1], tracks)],
                 "odd name": numbers(1)[0],
@@ -107,6 +116,8 @@ def _array(field: Field) -> ak.Array:
             leaf: Any = field.type
             while isinstance(leaf, ListOf):
                 leaf = leaf.item
+            if leaf == POINT:
+                return ak.with_field(values, ak.values_astype(values.n, "int32"), "n")
             return ak.values_astype(values, leaf.dtype)
 
 
