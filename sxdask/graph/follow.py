@@ -6,7 +6,7 @@ vertex) and may be missing. Everything is one gather over the partition.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import awkward as ak
 import numpy as np
@@ -17,6 +17,8 @@ from sxdask.core.errors import RequestError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+_BEYOND: Final = "a reference leads beyond the end of the list that it refers to"
 
 
 def follow(array: ak.Array, index: ak.Array) -> ak.Array:
@@ -40,9 +42,14 @@ def follow(array: ak.Array, index: ak.Array) -> ak.Array:
     >>> follow(ak.Array([[1, 2], [3]]), ak.Array([[[1, 0]], [[0], [None]]])).to_list()
     [[[2, 1]], [[3], [None]]]
     """
+    if _is_plain(ak.to_layout(index)):
+        try:
+            return array[index]
+        except (IndexError, ValueError):
+            raise RequestError(_BEYOND) from None
     counts = ak.num(array, axis=1)
     if ak.any((index < 0) | (index >= counts), axis=None):
-        raise RequestError("a reference leads beyond the end of the list that it refers to")
+        raise RequestError(_BEYOND)
     starts = np.cumsum(counts, dtype=np.int64) - ak.to_numpy(counts)
     items = ak.to_layout(ak.flatten(array, axis=1))
 
@@ -59,6 +66,17 @@ def follow(array: ak.Array, index: ak.Array) -> ak.Array:
     # signed and wide before the sum: positions in files are 32 bits without sign
     positions = ak.values_astype(index, np.int64) + starts
     return ak.transform(place, positions)
+
+
+def _is_plain(layout: Content) -> bool:
+    """Whether these are lists of positions that awkward itself takes, in less than half the time.
+
+    Without sign, as those of links in files: awkward counts negative ones from the end.
+    """
+    if not layout.is_list or layout.is_regular:
+        return False
+    inner = layout.content.content if layout.content.is_option else layout.content
+    return bool(inner.is_numpy and inner.dtype.kind == "u" and inner.purelist_depth == 1)
 
 
 def _integers(layout: Content) -> npt.NDArray[np.int64]:

@@ -27,12 +27,15 @@ ITEMS = ak.Array([[1.5, 2.5], [], [3.5]])
         ([[], [], []], [[], [], []]),
     ],
 )
-def test_items_take_the_shape_of_their_positions(index, expected):
-    assert follow(ITEMS, ak.Array(index)).to_list() == expected
+@pytest.mark.parametrize("dtype", ["int64", "uint32", "int8"])
+def test_items_take_the_shape_of_their_positions(index, expected, dtype):
+    positions = ak.values_astype(ak.Array(index), dtype)
+    assert follow(ITEMS, positions).to_list() == expected
 
 
-def test_a_masked_position_may_be_anything():
-    index = ak.Array(np.array([[0, 4294967295], [7, 1]], dtype=np.uint32))
+@pytest.mark.parametrize("shape", [ak.from_regular, ak.to_regular])
+def test_a_masked_position_may_be_anything(shape):
+    index = shape(ak.Array(np.array([[0, 4294967295], [7, 1]], dtype=np.uint32)))
     masked = ak.mask(index, ak.Array([[True, False], [False, True]]))
     assert follow(ak.Array([[1], [2, 3]]), masked).to_list() == [[1, None], [None, 3]]
 
@@ -50,6 +53,11 @@ def test_items_may_be_texts_and_lists(items):
 def test_a_position_outside_the_list_is_refused(index):
     with pytest.raises(RequestError, match="beyond the end"):
         follow(ITEMS, ak.Array(index))
+
+
+def test_a_position_without_sign_outside_the_list_is_refused_too():
+    with pytest.raises(RequestError, match="beyond the end"):
+        follow(ITEMS, ak.values_astype(ak.Array([[2], [], []]), np.uint32))
 
 
 def test_a_slice_of_a_larger_array_is_followed_in_its_own_events():
