@@ -18,6 +18,7 @@ from sxdask.core.errors import RequestError, SxdaskError
 from sxdask.graph.ops import is_elementwise, operation
 from sxdask.graph.pick import Picked, pick
 from sxdask.graph.plain import elementwise
+from sxdask.graph.product import outer
 from sxdask.plan.expr import (
     Binary,
     Call,
@@ -190,6 +191,7 @@ def _evaluate(step: Step, slots: list[Any], picked: dict[int, Picked]) -> Any:
             function = operation(step.name)
             if not step.extra and is_elementwise(function):
                 found = elementwise(function, args)
+                found = outer(function, args) if found is None else found
                 if found is not None:
                     return found
             return function(*args, **dict(step.extra))

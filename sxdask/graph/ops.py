@@ -20,6 +20,7 @@ from sxdask.graph.combine import argcombinations
 from sxdask.graph.concat import concatenate
 from sxdask.graph.follow import follow
 from sxdask.graph.instances import instances, iteration
+from sxdask.graph.product import cartesian
 from sxdask.graph.vectors import momentum4d, vector_call, vector_get, vector_sum
 from sxdask.plan.functions import FUNCTIONS
 
@@ -89,6 +90,7 @@ def _uint64(x: Any) -> Any:
 
 _OWN: dict[str, Operation] = {
     "argcombinations": argcombinations,
+    "cartesian": cartesian,
     "concatenate": concatenate,
     "float64": _float64,
     "int64": _int64,

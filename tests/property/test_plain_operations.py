@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sxdask.graph.combine import argcombinations
+from sxdask.graph.concat import concatenate
 from sxdask.graph.pick import pick
 from sxdask.graph.plain import elementwise
+from sxdask.graph.product import cartesian, outer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,6 +163,60 @@ def test_a_mask_of_other_lengths_is_left_to_awkward() -> None:
     assert pick(lists, ak.Array([[True], [], [False]]), None) is None
     assert pick(lists, ak.Array([[True, None], [], [False]]), None) is None
     assert pick(lists, ak.Array([True, False, True]), None) is None
+
+
+@st.composite
+def two_lists(draw: st.DrawFn) -> tuple[ak.Array, ak.Array]:
+    """Return lists of other lengths over the same events, perhaps cut out of larger arrays."""
+    events = draw(st.integers(0, 5))
+    random = np.random.default_rng(draw(st.integers(0, 1000)))
+    cut = draw(st.integers(0, 2))
+    found = []
+    for _ in range(2):
+        counts = random.integers(0, 4, events + cut)
+        values = random.normal(size=counts.sum()).astype(draw(st.sampled_from(["f4", "f8", "i4"])))
+        found.append(ak.unflatten(values, counts)[cut:])
+    return found[0], found[1]
+
+
+@given(two_lists())
+def test_lists_one_after_the_other_are_awkwards(pair: tuple[ak.Array, ak.Array]) -> None:
+    three = [*pair, pair[0]]
+    assert same(concatenate(three, axis=1), ak.concatenate(three, axis=1))
+    assert same(concatenate(pair, axis=1), ak.concatenate(pair, axis=1))
+
+
+@given(two_lists(), st.booleans())
+def test_each_with_each_is_awkwards(pair: tuple[ak.Array, ak.Array], nested: bool) -> None:
+    for options in ({"axis": 1}, {"axis": 1, "nested": nested}):
+        mine, theirs = cartesian(list(pair), **options), ak.cartesian(list(pair), **options)
+        assert str(mine.type) == str(theirs.type)
+        assert mine.to_list() == theirs.to_list()
+
+
+@given(two_lists())
+def test_the_outer_product_is_awkwards(pair: tuple[ak.Array, ak.Array]) -> None:
+    left, right = pair
+    for args in ([left, right[:, None]], [left[:, None], right]):
+        mine = outer(np.subtract, args)
+        assert mine is not None
+        assert same(mine, np.subtract(*args))
+
+
+def test_other_products_are_left_to_awkward() -> None:
+    lists = ak.Array([[1.0, 2.0], [], [3.0]])
+    numbers = ak.Array([1.0, 2.0, 3.0])
+    for args in ([lists, lists], [numbers, lists[:, None]], [lists, ak.Array([[[1.0]], [[2.0]]])]):
+        assert outer(np.add, args) is None
+    records = ak.Array([[{"x": 1}], [], []])
+    for arrays in ([lists, records], [lists, ak.Array([[1], [2], [3]])]):
+        assert same(concatenate(arrays, axis=1), ak.concatenate(arrays, axis=1))
+    named = {"a": lists, "b": lists}
+    assert cartesian(named, axis=1).fields == ["a", "b"]
+    assert cartesian([lists, lists, lists], axis=1).fields == ["0", "1", "2"]
+    assert cartesian([lists, lists], axis=1, with_name="pair").layout.content.purelist_parameter(
+        "__record__"
+    )
 
 
 @given(st.lists(st.integers(0, 7), max_size=6), st.sampled_from([2, 3]), st.booleans())
