@@ -251,6 +251,21 @@ def test_what_is_stored_is_given_as_it_is(dataset, column, body):
     assert str(result(dataset, body).type) == str(expected.type)
 
 
+def test_variables_of_a_static_store_are_found_beside_dynamic_ones(dataset, path):
+    container = "AntiKt10TruthSoftDropBeta100Zcut10Jets"
+    with uproot.open({path: "CollectionTree"}) as tree:
+        pt, substructure = (tree[f"{container}{name}"].array() for name in ("Aux.pt", "AuxDyn.D2"))
+    jets = f'e.Jets("{container}").Where(lambda j: j.pt() > 250000)'
+    found = result(dataset, f"{jets}.Select(lambda j: j.D2())")
+    assert ak.to_list(found) == ak.to_list(substructure[pt > 250000])
+    assert ak.sum(ak.num(found)) > 0
+
+
+def test_links_to_what_is_not_in_the_file_can_be_counted(dataset, column):
+    found = result(dataset, "e.Muons().Select(lambda m: m.muonSegmentLinks().Count())")
+    assert ak.to_list(found) == ak.to_list(ak.num(column("AnalysisMuons.muonSegmentLinks"), axis=2))
+
+
 def test_links_that_lead_to_several_containers_find_each(dataset, column):
     found = result(dataset, "e.Photons().Select(lambda p: p.TruthLink().pdgId())")
     keys = column("AnalysisPhotons.TruthLink.m_persKey")
