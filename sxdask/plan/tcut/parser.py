@@ -92,22 +92,19 @@ class _Parser:
         choice = self._choice(signs, low, high)
         if choice is not None:
             return choice
-        hidden: frozenset[str] = frozenset()
         for sign, which in _LEVELS:
+            at = [place for place in signs if self._tokens[place].text == sign]
             if sign == "<":
                 self._require_no_template(signs)
-                hidden = self._hidden(signs)
-            at = [place for place in signs if self._tokens[place].text == sign]
-            if sign == "+":
+            if sign in _SHIFT:
+                at = self._seen(at, sign, signs)
+            elif sign == "+":
                 at = [place for place in at if place > low]
             elif sign == "-":
                 at = [place for place in at if self._text(place - 1, low) not in {"*", "/", "^"}]
-            elif sign in hidden:
-                at = []
             if at:
-                return self._split(
-                    sign, at if which == "all" else [at[-1 if which == "last" else 0]], low, high
-                )
+                chosen = at if which == "all" else at[-1:] if which == "last" else at[:1]
+                return self._split(sign, chosen, low, high)
         return self._primary(low, high)
 
     def _signs(self, low: int, high: int) -> list[int]:
@@ -122,18 +119,22 @@ class _Parser:
             place += 1
         return found
 
-    def _hidden(self, signs: list[int]) -> frozenset[str]:
-        """Return the comparisons that ROOT does not see, because a shift stands before them."""
-        texts = [self._tokens[place].text for place in signs]
-        found = set()
-        for sign, shift in _SHIFT.items():
-            if shift in texts and sign in texts and texts.index(shift) < texts.index(sign):
-                found.add(sign)
-        for sign in ("<=", ">="):
-            if texts.count(sign) > 1:
-                place = [place for place in signs if self._tokens[place].text == sign][1]
-                self._refuse(place, f"a second {sign!r} at the same level", "write a<=b && b<=c")
-        return frozenset(found)
+    def _seen(self, at: list[int], sign: str, signs: list[int]) -> list[int]:
+        """Return the places of ``<`` or ``>`` that ROOT sees.
+
+        It does not see them behind a shift, nor before ``<=`` or ``>=``.
+        """
+        shifts = [place for place in signs if self._tokens[place].text == _SHIFT[sign]]
+        equal = [place for place in signs if self._tokens[place].text == f"{sign}="]
+        if len(equal) > 1:
+            self._refuse(
+                equal[1], f"a second '{sign}=' at the same level", f"write a{sign}=b && b{sign}=c"
+            )
+        return [
+            place
+            for place in at
+            if not (shifts and shifts[0] < place) and not (equal and place < equal[0])
+        ]
 
     def _require_no_template(self, signs: list[int]) -> None:
         for first, second in pairwise(signs):
