@@ -15,6 +15,7 @@ import awkward as ak
 import numpy as np
 
 from sxdask.core.errors import RequestError, SxdaskError
+from sxdask.graph.concat import Joined, concatenate
 from sxdask.graph.ops import is_elementwise, operation
 from sxdask.graph.pick import Picked, pick
 from sxdask.graph.plain import elementwise
@@ -137,12 +138,13 @@ def run(program: Program, arrays: Mapping[str, ak.Array]) -> list[Any]:
     """
     slots: list[Any] = [arrays[name] for name in program.columns]
     picked: dict[int, Picked] = {}
+    joined: list[Joined] = []
     last_use = _last_uses(program)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         for number, step in enumerate(program.steps):
             try:
-                slots.append(_evaluate(step, slots, picked))
+                slots.append(_evaluate(step, slots, picked, joined))
             except SxdaskError:
                 raise
             except Exception as error:  # whatever awkward raises, in one readable line
@@ -165,7 +167,7 @@ def _last_uses(program: Program) -> dict[int, list[int]]:
     return dead
 
 
-def _evaluate(step: Step, slots: list[Any], picked: dict[int, Picked]) -> Any:
+def _evaluate(step: Step, slots: list[Any], picked: dict[int, Picked], joined: list[Joined]) -> Any:
     args = [slots[slot] for slot in step.args]
     match step.name:
         case "constant":
@@ -187,6 +189,8 @@ def _evaluate(step: Step, slots: list[Any], picked: dict[int, Picked]) -> Any:
             return args[0][int(name) if isinstance(args[0], list | tuple) else name]
         case "pack":
             return dict(zip(step.extra, args, strict=True)) if step.extra else args
+        case "concatenate":
+            return concatenate(args[0], joined, **dict(step.extra))
         case _:
             function = operation(step.name)
             if not step.extra and is_elementwise(function):

@@ -6,7 +6,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from sxdask.graph.concat import concatenate
+from sxdask.graph.concat import Joined, concatenate
 from sxdask.graph.plain import plain_lists
 
 MUONS = ak.values_astype(ak.Array([[1, 2], [], [3], [4, 5, 6]]), np.float32)
@@ -45,6 +45,16 @@ def test_lists_are_joined_as_awkward_joins_them(arrays):
 @pytest.mark.parametrize("arrays", PLAIN.values(), ids=PLAIN)
 def test_plain_lists_stay_plain(arrays):
     assert plain_lists(concatenate(arrays, axis=1)) is not None
+
+
+def test_columns_of_the_same_lists_share_where_items_lie():
+    known: list[Joined] = []
+    first = concatenate([MUONS, ELECTRONS], known, axis=1)
+    second = concatenate([MUONS * 2, ELECTRONS * 2], known, axis=1)
+    third = concatenate([ELECTRONS, MUONS], known, axis=1)
+    assert len(known) == 2
+    assert second.to_list() == (first * 2).to_list()
+    assert third.to_list() == ak.concatenate([ELECTRONS, MUONS], axis=1).to_list()
 
 
 def test_events_can_be_joined_too():
