@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from sxdask.plan.expr import Call, Constant, Pack, Slice, Subscript
-from sxdask.plan.func_adl import arithmetic, operators, sequences
+from sxdask.plan.func_adl import arithmetic, sequences
 from sxdask.plan.func_adl.tree import (
     Attribute,
     Binary,
@@ -26,7 +26,7 @@ from sxdask.plan.func_adl.tree import (
 )
 from sxdask.plan.func_adl.tree import Call as CallTree
 from sxdask.plan.func_adl.tree import Sequence as Items
-from sxdask.plan.func_adl.values import Array, Value, leaves
+from sxdask.plan.func_adl.values import Array, Value, is_boolean, leaves
 
 if TYPE_CHECKING:
     from sxdask.plan.expr import BinaryOp, Expr
@@ -90,12 +90,12 @@ def fold(evaluator: Evaluator, tree: Operator, sequence: Value, scope: Scope) ->
     for test, kept in form.tests:
         condition = test if kept else Unary("not", test, test.span)
         keep = Operator("Where", tree, (Lambda((variable,), condition, test.span),), test.span)
-        sequence = operators.RULES["Where"](evaluator, keep, sequence, scope)
+        sequence = evaluator.follow(keep, sequence, scope)
     result = seed
     for number, item in enumerate((*form.items, *form.inverse)):
         assert form.joint is not None  # noqa: S101  items come with what joins them
         select = Operator("Select", tree, (Lambda((variable,), item, item.span),), item.span)
-        values = operators.RULES["Select"](evaluator, select, sequence, scope)
+        values = evaluator.follow(select, sequence, scope)
         array = evaluator.as_array(values, item, "Aggregate")
         inverted = number >= len(form.items)
         result = _joined(evaluator, form.joint, result, array, tree, inverted=inverted)
@@ -212,7 +212,7 @@ def _joined(
     span = tree.span
     if joint in {"min", "max"}:
         return _extreme(evaluator, _REDUCERS[joint], seed, items, tree)
-    if joint in {"and", "or"} and not arithmetic.is_boolean(items.type):
+    if joint in {"and", "or"} and not is_boolean(items.type):
         evaluator.refuse(tree, f"the items joined by {joint!r} are {items.type}, not booleans")
     whole = sequences.reduced(evaluator, items, _REDUCERS[joint], tree)
     if joint in {"and", "or"}:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from sxdask.core.errors import RequestTooLargeError
 from sxdask.core.types import Field, FixedList, ListOf, Option, Primitive, Record, Type, list_depth
+from sxdask.plan.broadcast import leaf_of
 from sxdask.plan.expr import Call, Column, Constant, Expr, GetField, Pack, Slice, Span, Subscript
 from sxdask.plan.func_adl.values import Array, Loop, Value, leaves, map_arrays, union_of
 from sxdask.plan.types import infer
@@ -198,7 +199,7 @@ class Algebra:
         """Return an array with one number for each turn of `loop` over `sequence`."""
         first = next(leaves(sequence))
         loops = (*first.loops, loop)
-        plain = isinstance(_leaf(first.type), Primitive) and not _has_missing(first.type)
+        plain = isinstance(leaf_of(first.type), Primitive) and not _has_missing(first.type)
         if first.lists == 1 and plain:
             return replace(first, loops=loops)
         index = self.call("local_index", first, span=first.expr.span, axis=len(first.loops))
@@ -220,12 +221,6 @@ class Algebra:
     def like(self, old: Array, new: Array) -> Array:
         """Return `new` as the same kind of thing as `old`: only its structure has changed."""
         return replace(new, is_momentum=old.is_momentum)
-
-
-def _leaf(kind: Type) -> Type:
-    while isinstance(kind, ListOf | FixedList | Option):
-        kind = kind.item
-    return kind
 
 
 def _has_missing(kind: Type) -> bool:

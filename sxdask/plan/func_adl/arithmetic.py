@@ -5,22 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from sxdask.core.types import FixedList, ListOf, Option, Primitive, Unknown
+from sxdask.core.types import Unknown
 from sxdask.plan import expr as plan
 from sxdask.plan.constants import constant_value
 from sxdask.plan.expr import Call, Expr
-from sxdask.plan.func_adl import operators, sequences, vectors
+from sxdask.plan.func_adl import sequences, vectors
 from sxdask.plan.func_adl.guards import may_miss, require_present
 from sxdask.plan.func_adl.tree import Binary, Choice, Compare, Logical, Name, Tree, Unary
 from sxdask.plan.func_adl.tree import Call as CallTree
 from sxdask.plan.func_adl.tree import Value as Truth
-from sxdask.plan.func_adl.values import Array, Picks, Struct, Value
+from sxdask.plan.func_adl.values import Array, Picks, Struct, Value, is_boolean
 from sxdask.plan.syntax import balanced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sxdask.core.types import Type
     from sxdask.plan.expr import CompareOp, Span
     from sxdask.plan.func_adl.evaluate import Evaluator, Scope
 
@@ -115,9 +114,9 @@ def _compare(evaluator: Evaluator, tree: Compare, scope: Scope) -> Value:
     for op, left, right in zip(tree.ops, tree.operands, tree.operands[1:], strict=False):
         match op:
             case "in":
-                parts.append(operators.contains(evaluator, right, left, scope, tree.span))
+                parts.append(evaluator.contains(right, left, scope, tree.span))
             case "not in":
-                found = operators.contains(evaluator, right, left, scope, tree.span)
+                found = evaluator.contains(right, left, scope, tree.span)
                 parts.append(evaluator.algebra.make(lambda x: plan.Unary("~", x, tree.span), found))
             case _:
                 one, two = (evaluator.array(side, scope, op) for side in (left, right))
@@ -170,13 +169,6 @@ def logical(evaluator: Evaluator, op: str, operands: Sequence[Array], span: Span
 
 def _joined(sign: Joint, parts: Sequence[Expr]) -> Expr:
     return balanced(sign, [item for part in parts for item in _chain(part, sign)])
-
-
-def is_boolean(kind: Type) -> bool:
-    """Whether `kind` is booleans, in whatever lists, missing or not."""
-    while isinstance(kind, ListOf | FixedList | Option):
-        kind = kind.item
-    return kind == Primitive("bool")
 
 
 # -- if / else -----------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from sxdask.plan.func_adl.tree import (
     Unary,
 )
 from sxdask.plan.func_adl.tree import Call as CallTree
-from sxdask.plan.func_adl.values import Array, Event, Picks, Struct, Value
+from sxdask.plan.func_adl.values import Array, Event, Picks, Struct, Value, is_boolean
 from sxdask.plan.func_adl.xaod_objects import Objects
 from sxdask.plan.functions import MODULES, Function, find_function, function_names
 
@@ -307,7 +307,7 @@ def _other(evaluator: Evaluator, name: str, tree: CallTree, scope: Scope) -> Val
             raised = elementwise(evaluator, "maximum", (array, low), tree)
             return elementwise(evaluator, "minimum", (raised, high), tree)
         case "bool":
-            if arithmetic.is_boolean(array.type):
+            if is_boolean(array.type):
                 return array
             zero = evaluator.algebra.constant(0, tree.span)
             return arithmetic.compare(evaluator, "!=", array, zero, tree.span)

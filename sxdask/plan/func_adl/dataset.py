@@ -8,7 +8,7 @@ lists are joined at the very end.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from sxdask.core.results import Shape, Total
 from sxdask.core.types import Unknown
@@ -26,7 +26,7 @@ from sxdask.plan.func_adl.tree import (
     Tree,
 )
 from sxdask.plan.func_adl.tree import Call as CallTree
-from sxdask.plan.func_adl.values import Array, Event, Loop, Picks, Struct, Value, leaves
+from sxdask.plan.func_adl.values import Array, Event, Loop, Picks, Struct, Value, is_boolean, leaves
 from sxdask.plan.func_adl.xaod_objects import Objects
 from sxdask.plan.nodes import Filter, Node, Output, Plan, Project, Scan
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from sxdask.plan.place import SourceText
 
 _PER_EVENT: Final = "inside Select or Where it acts on the lists of each event"
-_ROWS: Final = "the rows"  # no variable of a lambda can be called so
 _TOTALS: Final = frozenset({"Count", "Sum", "Min", "Max", "Contains"})
 
 
@@ -57,48 +56,42 @@ class Rows:
     total: Total | None = None
 
 
-def chain_of(tree: Tree) -> tuple[Dataset | None, list[Tree]]:
-    """Return the dataset that a query begins with and what is done to it, in order."""
-    steps: list[Tree] = []
-    node: Tree | None = tree
-    while node is not None and not isinstance(node, Dataset):
-        steps.append(node)
-        match node:
-            case Operator(source=source):
-                node = source
+Step: TypeAlias = Operator | CallTree | Attribute | Item
+"""What is done to the dataset, or to what an earlier step has made of it."""
+
+
+def chain_of(tree: Tree) -> tuple[Tree, list[Step]]:
+    """Return what a query begins with, and what is done to it, in order."""
+    steps: list[Step] = []
+    while True:
+        match tree:
+            case Operator(source=source) | Attribute(value=source) | Item(value=source):
+                steps.append(tree)
             case CallTree(function=Name(id=name), arguments=(source, *_)) if name in RESULTS:
-                node = source
-            case Attribute(value=source) | Item(value=source):
-                node = source
+                steps.append(tree)
             case _:
-                return None, steps
-    return node, steps[::-1]
+                return tree, steps[::-1]
+        tree = source
 
 
-class Query:
-    """Follow a query from the dataset to its result."""
-
-    def __init__(self, tree: Tree, source: SchemaSource, text: SourceText) -> None:
-        dataset, self.steps = chain_of(tree)
-        if dataset is None:
-            start = self.steps[-1]
-            place = 0 if start.span is None else start.span[0]
-            raise text.syntax_error(
-                place,
-                "a query begins with the dataset",
-                hint="such as EventDataset('file.root', 'Events').Select(lambda e: e.MET_pt)",
-            )
-        name = dataset.tree or source.default_tree
-        if name is None:
-            trees = ", ".join(map(repr, source.trees[:20]))
-            place = 0 if dataset.span is None else dataset.span[0]
-            raise text.syntax_error(
-                place,
-                "the data have several trees and the query names none",
-                hint=f"EventDataset('file.root', tree) with one of {trees}",
-            )
-        self.tree_name = name
-        self.algebra = Algebra(source.schema(name), replace(text, tree=name))
+def _tree_of(start: Tree, source: SchemaSource, text: SourceText) -> str:
+    """Return the name of the tree that the dataset `start` is read from."""
+    place = 0 if start.span is None else start.span[0]
+    if not isinstance(start, Dataset):
+        raise text.syntax_error(
+            place,
+            "a query begins with the dataset",
+            hint="such as EventDataset('file.root', 'Events').Select(lambda e: e.MET_pt)",
+        )
+    name = start.tree or source.default_tree
+    if name is None:
+        trees = ", ".join(map(repr, source.trees[:20]))
+        raise text.syntax_error(
+            place,
+            "the data have several trees and the query names none",
+            hint=f"EventDataset('file.root', tree) with one of {trees}",
+        )
+    return name
 
 
 def plan_rows(
@@ -108,13 +101,13 @@ def plan_rows(
     make_evaluator: Callable[[Algebra], Evaluator],
 ) -> Plan:
     """Return the plan of the query `tree`."""
-    query = Query(tree, source, text)
-    evaluator = make_evaluator(query.algebra)
-    loop = Loop(0)
-    rows = Rows(Scan(query.tree_name), Event(loop))
+    start, steps = chain_of(tree)
+    name = _tree_of(start, source, text)
+    evaluator = make_evaluator(Algebra(source.schema(name), replace(text, tree=name)))
+    rows = Rows(Scan(name), Event(Loop(0)))
     scope = evaluator.scope()
     named = False
-    for step in query.steps:
+    for step in steps:
         if named:
             evaluator.refuse(step, "nothing can follow what names the columns of the result")
         match step:
@@ -126,17 +119,9 @@ def plan_rows(
                 evaluator.refuse(step, "all events have become one value already")
             case Operator():
                 rows = _operator(evaluator, step, rows, scope)
-            case _:
-                rows = replace(rows, value=_follow(evaluator, step, rows.value, scope))
+            case Attribute() | Item():
+                rows = replace(rows, value=evaluator.follow(step, rows.value, scope))
     return Plan((_output(evaluator, rows),))
-
-
-def _follow(evaluator: Evaluator, step: Tree, value: Value, scope: Scope) -> Value:
-    """Return the value of `step` with `value` for what it is done to."""
-    variable = Name(_ROWS, step.span)
-    slot = "source" if isinstance(step, Operator) else "value"
-    tree: Tree = replace(step, **{slot: variable})  # type: ignore[arg-type]
-    return evaluator.value(tree, scope.also(**{_ROWS: value}))
 
 
 def _operator(evaluator: Evaluator, step: Operator, rows: Rows, scope: Scope) -> Rows:
@@ -176,7 +161,7 @@ def _where(evaluator: Evaluator, step: Operator, rows: Rows, scope: Scope) -> Ro
         # conditions of their own: what can fail is evaluated after what cannot
         parts = function.body.operands
     values = [evaluator.value(part, inner) for part in parts]
-    if not all(isinstance(item, Array) and arithmetic.is_boolean(item.type) for item in values):
+    if not all(isinstance(item, Array) and is_boolean(item.type) for item in values):
         parts, values = (function.body,), [evaluator.value(function.body, inner)]
     root = rows.root
     for part, value in zip(parts, values, strict=True):
@@ -214,7 +199,7 @@ def _condition(evaluator: Evaluator, value: Value, place: Tree) -> Expr:
             f"the condition has a list for each event ({test.type}), and one boolean is needed",
             "use .Any(lambda x: ...) or .Count() > 0",
         )
-    if not arithmetic.is_boolean(test.type) and not isinstance(test.type, Unknown):
+    if not is_boolean(test.type) and not isinstance(test.type, Unknown):
         evaluator.refuse(
             place, f"the condition is {test.type} and not boolean", "compare it: ... > 0"
         )
@@ -225,9 +210,9 @@ def _over_items(evaluator: Evaluator, step: Operator, rows: Rows, scope: Scope) 
     """Go on after a `SelectMany`: the rows are the items of each event's list."""
     name = step.name
     if name in {"Select", "Where", "SelectMany"}:
-        return replace(rows, value=_follow(evaluator, step, rows.value, scope))
+        return replace(rows, value=evaluator.follow(step, rows.value, scope))
     if name in {"Any", "All"}:
-        test = _follow(evaluator, replace(step, name="Select"), rows.value, scope)
+        test = evaluator.follow(replace(step, name="Select"), rows.value, scope)
         kind: Literal["any", "all"] = "any" if name == "Any" else "all"
         return replace(rows, value=test, total=Total(kind))
     if name in _TOTALS:

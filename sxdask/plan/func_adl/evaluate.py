@@ -133,6 +133,20 @@ class Evaluator:
         names = tuple(map(str, range(len(tree.items))))
         return Struct(names, tuple(self.value(item, scope) for item in tree.items), is_tuple=True)
 
+    def follow(self, step: Operator | Attribute | Item, value: Value, scope: Scope) -> Value:
+        """Return what `step` gives where `value` stands in place of what it is done to."""
+        variable = Name(_HIDDEN, step.span)
+        tree: Tree
+        if isinstance(step, Operator):
+            tree = replace(step, source=variable)
+        else:
+            tree = replace(step, value=variable)
+        return self.value(tree, scope.also(**{_HIDDEN: value}))
+
+    def contains(self, source: Tree, wanted: Tree, scope: Scope, span: Span | None) -> Array:
+        """Return whether `wanted` is an item of `source`."""
+        return operators.contains(self, source, wanted, scope, span)
+
     def array(self, tree: Tree, scope: Scope, use: str) -> Array:
         """Return the numbers, booleans or texts that `tree` stands for; `use` says what for."""
         return self.as_array(self.value(tree, scope), tree, use)
@@ -189,6 +203,7 @@ class Evaluator:
         self.algebra.refuse(span, problem, hint)
 
 
+_HIDDEN: Final = "the value before"  # no variable of a lambda can be called so
 _FIELD: Final = "take a field first, such as x.pt"
 _NO_VALUE: Final = {
     Lambda: ("a lambda stands where a value is expected", "write what it gives, or use Select"),

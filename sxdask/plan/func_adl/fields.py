@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sxdask.core.errors import close_names
-from sxdask.core.types import FixedList, ListOf, Option, Primitive, Record
+from sxdask.core.types import Primitive, Record
+from sxdask.plan.broadcast import leaf_of
 from sxdask.plan.expr import Column, Constant, Slice, Subscript
 from sxdask.plan.func_adl import sequences, vectors, xaod
 from sxdask.plan.func_adl.tree import Attribute, Item, Name, Range, Tree
@@ -68,9 +69,8 @@ def named(
 
 
 def _record_of(kind: Type) -> Record | None:
-    while isinstance(kind, ListOf | FixedList | Option):
-        kind = kind.item
-    return kind if isinstance(kind, Record) else None
+    leaf = leaf_of(kind)
+    return leaf if isinstance(leaf, Record) else None
 
 
 def branch(
@@ -196,15 +196,9 @@ def _picked(evaluator: Evaluator, value: Value, index: Array, tree: Item) -> Val
             "an index that is computed picks from a list with a list",
             "such as e.pt[e.pt > 20]; for one item use Where(...).First()",
         )
-    if not isinstance(_leaf(index.type), Primitive):
+    if not isinstance(leaf_of(index.type), Primitive):
         evaluator.refuse(tree.index, f"an index cannot be {index.type}")
     return sequences.pick(evaluator, value, index, tree.span)
-
-
-def _leaf(kind: Type) -> Type:
-    while isinstance(kind, ListOf | FixedList | Option):
-        kind = kind.item
-    return kind
 
 
 _HINTS: Final = {

@@ -16,6 +16,7 @@ from sxdask.plan.func_adl.values import (
     Picks,
     Struct,
     Value,
+    is_boolean,
     leaves,
     lists_of,
     loops_of,
@@ -84,7 +85,7 @@ def _zip(evaluator: Evaluator, tree: Operator, value: Value, scope: Scope) -> Va
 def _where(evaluator: Evaluator, tree: Operator, sequence: Value, scope: Scope) -> Value:
     body, function, loop = sequences.body_of(evaluator, tree, sequence, scope)
     test = evaluator.as_array(body, function.body, "a condition")
-    if test.lists > 0 or not arithmetic.is_boolean(test.type):
+    if test.lists > 0 or not is_boolean(test.type):
         _refuse_condition(evaluator, test, function)
     return sequences.keep(evaluator, sequence, test, loop, tree.span)
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from sxdask.core.types import FixedList, ListOf, Option, Unknown
 from sxdask.plan.expr import Call, Constant, Pack, Slice, Subscript
-from sxdask.plan.func_adl import arithmetic
 from sxdask.plan.func_adl.guards import item_or_missing
 from sxdask.plan.func_adl.tree import Lambda, Operator, Tree
 from sxdask.plan.func_adl.tree import Sequence as Items
@@ -22,6 +21,7 @@ from sxdask.plan.func_adl.values import (
     Picks,
     Struct,
     Value,
+    is_boolean,
     leaves,
     lists_of,
     loops_of,
@@ -159,7 +159,7 @@ def _has_missing(test: Array) -> bool:
 def pick(evaluator: Evaluator, sequence: Value, index: Array, span: Span | None) -> Value:
     """Return the items of `sequence` that a list of booleans or positions picks."""
     algebra = evaluator.algebra
-    if arithmetic.is_boolean(index.type):
+    if is_boolean(index.type):
         # awkward hands masks of fixed-size lists to NumPy, which loses the events
         sequence = algebra.loosen(sequence)
         index = next(leaves(algebra.loosen(index)))

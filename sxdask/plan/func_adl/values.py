@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from sxdask.core.types import Type, list_depth
+from sxdask.core.types import Primitive, Type, list_depth
+from sxdask.plan.broadcast import leaf_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,6 +95,11 @@ class Event:
 
 
 Value: TypeAlias = Array | Struct | Picks | Event
+
+
+def is_boolean(kind: Type) -> bool:
+    """Whether `kind` is booleans, in whatever lists, missing or not."""
+    return leaf_of(kind) == Primitive("bool")
 
 
 def lists_of(value: Value) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from sxdask.core.errors import close_names
-from sxdask.core.types import FixedList, ListOf, Option, Primitive, Record
+from sxdask.core.types import Primitive, Record
+from sxdask.plan.broadcast import leaf_of
 from sxdask.plan.expr import Call, GetField, Pack
 from sxdask.plan.func_adl.values import Array, Event, Picks, Struct, Value, leaves
 from sxdask.plan.vector_types import METHODS, PROPERTIES, TESTS, system_of
@@ -80,9 +81,7 @@ def convert(evaluator: Evaluator, value: Value, tree: CallTree) -> Value:
 
 
 def _is_record(value: Array) -> bool:
-    kind = value.type
-    while isinstance(kind, ListOf | FixedList | Option):
-        kind = kind.item
+    kind = leaf_of(value.type)
     return isinstance(kind, Record)
 
 
@@ -107,9 +106,7 @@ def _of_fields(
 
 def named(evaluator: Evaluator, value: Array, name: str, span: Span | None) -> Array:
     """Return the field or property `name` of four-vectors."""
-    kind = value.type
-    while isinstance(kind, ListOf | FixedList | Option):
-        kind = kind.item
+    kind = leaf_of(value.type)
     fields = [key for key, _ in kind.fields] if isinstance(kind, Record) else []
     if name in fields:
         return evaluator.algebra.make(lambda x: GetField(x, name, span), value)
@@ -145,9 +142,7 @@ def _call(evaluator: Evaluator, name: str, operands: tuple[Array, ...], span: Sp
     made = algebra.elementwise(
         lambda *args: Call("vector_call", args, (("name", name),), span), *operands
     )
-    kind = made.type
-    while isinstance(kind, ListOf | FixedList | Option):
-        kind = kind.item
+    kind = leaf_of(made.type)
     return algebra.like(operands[0], made) if isinstance(kind, Record) else made
 
 
