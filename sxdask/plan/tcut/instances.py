@@ -37,7 +37,7 @@ class Instances:
             if isinstance(item, tree.Name) and not leaves.is_no_column(item):
                 self._leaves[item] = leaves.leaf(item, strict=strict, astray=astray)
         found = self._leaves.values()
-        self.exists = tuple(dict.fromkeys(expr for leaf in found for expr in leaf.exists))
+        self.exists = leaves.strongest([expr for leaf in found for expr in leaf.exists])
         lists = [leaf for leaf in found if leaf.value.depth]
         self.group: Hashable = lists[0].group if lists else None
         self._line_up(lists)

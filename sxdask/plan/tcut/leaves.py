@@ -132,6 +132,25 @@ class Leaves:
             count = Binary("*", count, Constant(size))
         return Binary("+", count, Constant(1))
 
+    def strongest(self, exists: Sequence[Expr]) -> tuple[Expr, ...]:
+        """Return conditions without those that another one implies.
+
+        Columns that one branch counts have the same number of items, so that
+        the highest index of any of them is enough.
+        """
+        found: dict[Hashable, Expr] = {}
+        highest: dict[Hashable, int] = {}
+        for expr in exists:
+            match expr:
+                case Compare(">", Call("num", (Column(name),)), Constant(int() as index)):
+                    key: Hashable = self.schema[name].counter or name
+                    if index > highest.get(key, -1):
+                        highest[key] = index
+                        found[key] = expr
+                case _:
+                    found[expr] = expr
+        return tuple(found.values())
+
     def leaf(self, node: Name, *, strict: bool, astray: tuple[Name | None, Expr]) -> Leaf:
         """Return what `node` means.
 
