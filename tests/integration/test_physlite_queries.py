@@ -55,8 +55,9 @@ def assert_same(found, expected):
     )
 
 
-def follow(target, key, index, wanted):
-    """Return items of `target` by link, with a loop over everything."""
+def follow(target, *link):
+    """Return items of `target` by link (key, index, wanted key), with a loop over everything."""
+    key, index, wanted = link
     events = zip(ak.to_list(target), ak.to_list(key), ak.to_list(index), strict=True)
 
     def one(items, number, place):

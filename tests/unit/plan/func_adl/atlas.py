@@ -116,18 +116,18 @@ def _fields_and_rows():
         for variable, values in variables.items():
             value = ak.values_astype(ak.Array(values), np.float32)
             add(f"{container}AuxDyn.{variable}", ListOf(Primitive("float32")), value)
-    for variable, dtype, values in (
+    for variable, dtype, numbers in (
         ("AnalysisMuonsAuxDyn.muonType", "uint16", MUON_TYPES),
         ("AnalysisMuonsAuxDyn.quality", "uint8", [[1, 9, 18], [3, 24], [0]]),
         ("AnalysisMuonsAuxDyn.allAuthors", "uint16", [[2, 6, 64], [2, 2], [0]]),
         ("AnalysisElectronsAuxDyn.DFCommonElectronsLHLoose", "int8", [[1, 0], [], [1]]),
         ("TruthElectronsAuxDyn.pdgId", "int32", [[11], [], [-11, 13]]),
     ):
-        add(variable, ListOf(Primitive(dtype)), ak.values_astype(ak.Array(values), dtype))
-    for link, values in MUON_LINKS.items():
+        add(variable, ListOf(Primitive(dtype)), ak.values_astype(ak.Array(numbers), dtype))
+    for link, pairs in MUON_LINKS.items():
         for position, part in enumerate(("m_persKey", "m_persIndex")):
-            numbers = [[pair[position] for pair in event] for event in values]
-            array = ak.values_astype(ak.Array(numbers), np.uint32)
+            parts = [[pair[position] for pair in event] for event in pairs]
+            array = ak.values_astype(ak.Array(parts), np.uint32)
             add(f"AnalysisMuonsAuxDyn.{link}.{part}", ListOf(Primitive("uint32")), array)
     links = ak.zip(
         {
@@ -140,7 +140,9 @@ def _fields_and_rows():
     )
     typename = "std::vector<std::vector<ElementLink<DataVector<xAOD::TrackParticle_v1>>>>"
     add("AnalysisElectronsAuxDyn.trackParticleLinks", ListOf(ListOf(LINK)), links, typename)
-    add("EventInfoAuxDyn.eventNumber", Primitive("uint64"), ak.Array(np.uint64([7, 8, 9])))
+    add(
+        "EventInfoAuxDyn.eventNumber", Primitive("uint64"), ak.Array(np.array([7, 8, 9], np.uint64))
+    )
     weights = ak.values_astype(ak.Array([[1.5, 2.0], [2.5, 0.0], [3.5, 1.0]]), np.float32)
     add("EventInfoAuxDyn.mcEventWeights", ListOf(Primitive("float32")), weights)
     for name, kind in KINDS.items():
