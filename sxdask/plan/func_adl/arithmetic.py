@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from sxdask.core.types import Unknown
+from sxdask.core.types import String, Unknown
 from sxdask.plan import expr as plan
 from sxdask.plan.constants import constant_value
 from sxdask.plan.expr import Call, Expr
@@ -225,6 +225,11 @@ def _where(evaluator: Evaluator, test: Array, body: Array, orelse: Array, tree: 
     for side in (body, orelse):
         if not set(side.loops) <= set(test.loops):
             test = algebra.spread(test, algebra.count_turns(side))
+    # awkward takes a text for a list of letters, unless there is one for each turn
+    body, orelse = (
+        algebra.spread(side, test) if side.is_constant and isinstance(side.type, String) else side
+        for side in (body, orelse)
+    )
     made = algebra.elementwise(lambda *args: Call("where", args, (), tree.span), test, body, orelse)
     if isinstance(made.type, Unknown):
         evaluator.refuse(

@@ -30,6 +30,7 @@ SCHEMA = Schema(
         Field("nmu", number("int32")),
         Field("good", number("bool")),
         Field("name", String()),
+        Field("tags", ListOf(String())),
         Field("mu_pt", jagged("float64")),
         Field("mu_eta", jagged("float64")),
         Field("mu_q", jagged("int32")),
@@ -83,6 +84,7 @@ def _events() -> list[dict[str, Any]]:
                 "nmu": muons,
                 "good": bool(rng.integers(0, 2)),
                 "name": ["a", "bb", ""][index % 3],
+                "tags": [["x", "yy", ""][item] for item in rng.integers(0, 3, jets)],
                 "mu_pt": numbers(muons),
                 "mu_eta": numbers(muons, -3, 3),
                 "mu_q": [int(item) for item in rng.choice([-1, 1], muons)],
@@ -108,7 +110,7 @@ NAMESPACES = [SimpleNamespace(**event) for event in EVENTS]
 def _array(field: Field) -> ak.Array:
     values: Any = ak.Array([event[field.name] for event in EVENTS])
     match field.type:
-        case String():
+        case String() | ListOf(String()):
             return values
         case FixedList():
             return ak.to_regular(values, axis=1)

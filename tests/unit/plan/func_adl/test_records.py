@@ -103,6 +103,32 @@ PER_EVENT = {
     ".Select(lambda x: e.mu_pt.Where(lambda m: m > x).Count())": (
         lambda e: [sum(m > max(h) for m in e.mu_pt) if h else 0 for h in e.jet_hits]
     ),
+    # -- texts
+    "e.tags.Where(lambda t: t == 'yy')": lambda e: [t for t in e.tags if t == "yy"],
+    "e.tags.Select(lambda t: t != 'x')": lambda e: [t != "x" for t in e.tags],
+    "e.tags.Count() + e.tags.Where(lambda t: t in ['x', '']).Count()": lambda e: (
+        len(e.tags) + sum(t in ("x", "") for t in e.tags)
+    ),
+    "e.tags.Select(lambda t: e.met)": lambda e: [e.met for _ in e.tags],
+    "e.tags.Contains('yy')": lambda e: "yy" in e.tags,
+    "e.jet_pt.Select(lambda j: {'tag': e.name, 'j': j})": lambda e: [
+        {"tag": e.name, "j": j} for j in e.jet_pt
+    ],
+    "e.jet_pt.Select(lambda j: e.name)": lambda e: [e.name for _ in e.jet_pt],
+    "e.jet_pt.Select(lambda j: e.tags.Where(lambda t: t == e.name).Count())": lambda e: [
+        e.tags.count(e.name) for _ in e.jet_pt
+    ],
+    "Zip({'t': e.tags, 'p': e.jet_pt}).Where(lambda z: z.p > 30).Select(lambda z: z.t)": lambda e: [
+        t for t, p in zip(e.tags, e.jet_pt, strict=True) if p > 30
+    ],
+    "e.name if e.good else 'none'": lambda e: e.name if e.good else "none",
+    "e.mu_pt.Select(lambda m: 'text')": lambda e: ["text" for _ in e.mu_pt],
+    # -- conditions and orders that are the same for all items
+    "e.mu_pt.Where(lambda m: True)": lambda e: e.mu_pt,
+    "e.mu_pt.OrderBy(lambda m: 1)": lambda e: e.mu_pt,
+    "e.mu_pt.Any(lambda m: False) or e.mu_pt.All(lambda m: e.good)": lambda e: (
+        e.good or not e.mu_pt
+    ),
     # -- functions by their names
     "np.add(e.met, 1) - np.subtract(e.met, 2) + np.multiply(e.nmu, 3)": lambda e: pytest.approx(
         3 + e.nmu * 3
