@@ -47,9 +47,7 @@ class FrontendContract:
     """A language writes requests in its own way; no new tests."""
 
     name = ""
-    harmless: frozenset[str] = (
-        frozenset()
-    )  # texts of `HOSTILE` that have a meaning here
+    harmless: frozenset[str] = frozenset()  # texts of `HOSTILE` that have a meaning here
 
     def request(self, columns, conditions):
         """Return a request for `columns` of events with `conditions`: name, operator, number."""

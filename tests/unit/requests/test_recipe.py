@@ -138,7 +138,10 @@ def test_an_unknown_key_is_refused_with_the_close_one(load, text, line, place, h
         ),
         ("dataset: {generate: {files: 2}}", "dataset.generate.num_events: field required"),
         ("dataset: {generate: {num_events: -1}}", "greater than or equal to 0"),
-        ("dataset: {files: a, generate: {num_events: 5}}", "one of 'files', 'generate' and 'sample'"),
+        (
+            "dataset: {files: a, generate: {num_events: 5}}",
+            "one of 'files', 'generate' and 'sample'",
+        ),
         ("dataset: {}", "one of 'files', 'generate' and 'sample'"),
         ("select:\n- event\n- 7", "recipe.yaml:3: select.1: should be text, not '7'"),
         ("select:\n- event\n- weight: 1", "recipe.yaml:3: select.1.weight: should be text"),
