@@ -24,6 +24,7 @@ from sxdask.plan.expr import (
     Subscript,
 )
 from sxdask.plan.promotion import is_known
+from sxdask.plan.tcut.items import ALL, first_of, followed, longer
 from sxdask.plan.tcut.tree import Call as Call_
 from sxdask.plan.tcut.tree import Name, Number, Size
 from sxdask.plan.tcut.values import DOUBLE, TEXT, Value, integer
@@ -33,14 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
     from sxdask.core.types import Schema
-    from sxdask.plan.expr import Span
     from sxdask.plan.place import SourceText
     from sxdask.plan.tcut.tree import Formula
 
 COUNTERS: Final = frozenset({"Iteration$", "Length$"})
 """Names that stand for the instance, not for a column."""
 
-_ALL: Final = Slice()
 _NOT_HERE: Final = {
     "Entries$": "use Entry$ and LocalEntry$, or cut on the number of entries afterwards",
     "LocalEntries$": "use Entry$ and LocalEntry$, or cut on the number of entries afterwards",
@@ -84,7 +83,7 @@ class Leaf:
             place = Call("local_index", (driver.expr,), (("axis", 1),))
         index = Call("local_index", (driver.expr,), (("axis", driver.depth),))
         place = Binary("+", Binary("*", index, Constant(0)), place)
-        expr = _followed(items, place, self.value.expr.span)
+        expr = followed(items, place, self.value.expr.span)
         return replace(self.value, expr=expr, depth=driver.depth)
 
 
@@ -296,22 +295,22 @@ class Leaves:
                 )
         expr, exists = leaf.value.expr, list[Expr]()
         if leaf.sizes[0] is None and indices[0] is not None:
-            exists.append(_longer(expr, 1, indices[0]))
+            exists.append(longer(expr, 1, indices[0]))
         if len(indices) > 1 and leaf.sizes[1] is None and indices[1] is not None:
             if indices[0] is None:
                 # the lists that do not have the item have no instance
                 part = Slice(indices[1], indices[1] + 1)
-                picked = Subscript(expr, (_ALL, _ALL, part), expr.span)
+                picked = Subscript(expr, (ALL, ALL, part), expr.span)
                 return replace(leaf, value=replace(leaf.value, expr=picked))
-            one = Subscript(expr, (_ALL, Slice(indices[0], indices[0] + 1)), expr.span)
-            exists.append(Call("any", (_longer(one, 2, indices[1]),), (("axis", 1),)))
+            one = Subscript(expr, (ALL, Slice(indices[0], indices[0] + 1)), expr.span)
+            exists.append(Call("any", (longer(one, 2, indices[1]),), (("axis", 1),)))
         if not strict and leaf.sizes[0] is None and indices[0] is not None:
-            expr = _first_of(expr, indices)
+            expr = first_of(expr, indices)
         else:
-            items = [_ALL if index is None else Constant(index) for index in indices]
-            while items and items[-1] == _ALL:
+            items = [ALL if index is None else Constant(index) for index in indices]
+            while items and items[-1] == ALL:
                 items.pop()
-            expr = Subscript(expr, (_ALL, *items), expr.span)
+            expr = Subscript(expr, (ALL, *items), expr.span)
         left = tuple(s for s, index in zip(leaf.sizes, indices, strict=True) if index is None)
         group = self._group(expr, left)
         if (
@@ -353,7 +352,7 @@ class Leaves:
         if node != first:
             place = Call("where", (Compare("<", place, Constant(0)), beyond, place))
         value = Value(
-            _followed(items, place, (node.start, node.stop)),
+            followed(items, place, (node.start, node.stop)),
             leaf.value.dtype,
             index.depth,
             missing=True,
@@ -367,14 +366,6 @@ class Leaves:
         )
 
 
-def _followed(items: Expr, place: Expr, span: Span | None) -> Expr:
-    """Return the items at positions, missing where there is no such position."""
-    count = Call("num", (items,), (("axis", 1),))
-    inside = Binary("&", Compare(">=", place, Constant(0)), Compare("<", place, count))
-    where = Call("mask", (place, inside), (("valid_when", True),))
-    return Call("follow", (items, where), (), span)
-
-
 def _has_place(call: Call_) -> bool:
     """Say whether ROOT counts a special function among the names of the formula."""
     return call.function in {"Sum$", "Length$", "Max$", "Min$"}
@@ -382,24 +373,3 @@ def _has_place(call: Call_) -> bool:
 
 def _is_literal(node: Formula) -> bool:
     return isinstance(node, Number) and isinstance(node.value, int)
-
-
-def _longer(expr: Expr, axis: int, index: int) -> Expr:
-    return Compare(">", Call("num", (expr,), (("axis", axis),)), Constant(index))
-
-
-def _first_of(expr: Expr, indices: list[int | None]) -> Expr:
-    """Return the item at literal indices, missing where there is none."""
-    first = indices[0] or 0
-    cut: Expr = Subscript(expr, (_ALL, Slice(first, first + 1)), expr.span)
-    if len(indices) > 1 and all(index is not None for index in indices):
-        for axis, index in enumerate(indices[1:], start=2):
-            stop = Slice(index, (index or 0) + 1)
-            cut = Subscript(cut, (*(_ALL,) * axis, stop), expr.span)
-            cut = Call("flatten", (cut,), (("axis", 2),))
-        return Call("firsts", (cut,), (("axis", 1),))
-    cut = Call("firsts", (cut,), (("axis", 1),))
-    items = [_ALL if index is None else Constant(index) for index in indices[1:]]
-    while items and items[-1] == _ALL:
-        items.pop()
-    return Subscript(cut, (_ALL, *items), expr.span) if items else cut

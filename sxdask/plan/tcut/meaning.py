@@ -19,6 +19,7 @@ from sxdask.plan.tcut.instances import Instances
 from sxdask.plan.tcut.leaves import Leaves
 from sxdask.plan.tcut.operators import joined
 from sxdask.plan.tcut.specials import Known, filled, flat
+from sxdask.plan.tcut.tokens import bounded_depth
 from sxdask.plan.tcut.values import TEXT, Value, truth
 from sxdask.plan.types import infer, require_predicate
 
@@ -53,6 +54,10 @@ class Meaning:
         SelectionTypeError, UnknownBranchError, RequestTooLargeError
             With a caret under the mistake.
         """
+        with bounded_depth(self._limits):
+            return self._cut(node)
+
+    def _cut(self, node: Formula) -> Expr:
         parts = node.operands if isinstance(node, tree.Infix) and node.op == "&&" else (node,)
         scope = Instances(self.leaves, parts, strict=True)
         values = [self.numeric(item, scope) for item in parts]
@@ -79,8 +84,12 @@ class Meaning:
 
         An entry without the items that literal indices name has no value.
         """
-        if isinstance(node, tree.Name) and not node.indices and not node.name.endswith("$"):
+        if isinstance(node, tree.Name) and not node.indices and not self.leaves.is_no_column(node):
             return self.leaves.column(node)
+        with bounded_depth(self._limits):
+            return self._column(node)
+
+    def _column(self, node: Formula) -> Expr:
         scope = Instances(self.leaves, (node,), strict=False)
         found = filled(evaluate(self, node, scope)).expr
         self._require_bounds(found)

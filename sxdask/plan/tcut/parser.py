@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeAlias
 
 from sxdask.plan.lexer import too_deep
-from sxdask.plan.tcut.tokens import Token, tokens_of
+from sxdask.plan.tcut.tokens import Token, bounded_depth, tokens_of
 from sxdask.plan.tcut.tree import Call, Choice, Formula, Infix, Name, Number, Prefix, Size, Text
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def parse_formula(source: SourceText, limits: Limits) -> Formula:
     tokens = tokens_of(source, limits)
     if not tokens:
         raise source.syntax_error(0, "the formula is empty", hint="such as: Muon_pt > 20")
-    return _Parser(source, tokens, limits).formula(0, len(tokens))
+    with bounded_depth(limits):
+        return _Parser(source, tokens, limits).formula(0, len(tokens))
 
 
 class _Parser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -10,6 +11,8 @@ from sxdask.core.errors import RequestTooLargeError
 from sxdask.plan.lexer import require_size, too_deep
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sxdask.plan.lexer import Limits
     from sxdask.plan.place import SourceText
 
@@ -52,6 +55,21 @@ class Token:
     start: int
     stop: int
     match: int = -1
+
+
+@contextmanager
+def bounded_depth(limits: Limits) -> Iterator[None]:
+    """Refuse what nests deeper than Python's stack allows, whoever calls.
+
+    Raises
+    ------
+    RequestTooLargeError
+        In place of `RecursionError`.
+    """
+    try:
+        yield
+    except RecursionError:
+        raise too_deep(limits) from None
 
 
 def tokens_of(source: SourceText, limits: Limits) -> tuple[Token, ...]:

@@ -51,7 +51,7 @@ def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.builds("{}{}{}".format, inner, st.sampled_from("+-*/"), _leaves),
         st.builds("{}{}{}".format, inner, st.sampled_from(["<", ">", "==", "+", "-"]), part),
         st.builds("({}{}{})".format, whole, st.sampled_from(["&", "|", "<<", ">>"]), whole),
-        st.builds("{}%{}".format, part, st.sampled_from(["2", "3", "7"])),
+        st.builds("({}%{})".format, part, st.sampled_from(["2", "3", "7"])),
         st.builds("{}({})".format, st.sampled_from(ONE), inner),
         st.builds("{}({},{})".format, st.sampled_from(TWO), inner, inner),
         st.builds("!{}".format, part),
