@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from sxdask.core.errors import close_names
 from sxdask.core.results import Shape, Total
 from sxdask.core.types import Unknown
 from sxdask.plan.func_adl import arithmetic, fields, sequences, xaod
 from sxdask.plan.func_adl.algebra import Algebra
 from sxdask.plan.func_adl.results import RESULTS, names_of_columns, require_answerable
 from sxdask.plan.func_adl.tree import (
+    OPERATORS,
     Attribute,
     Dataset,
     Item,
@@ -77,6 +79,15 @@ def chain_of(tree: Tree) -> tuple[Tree, list[Step]]:
 def _tree_of(start: Tree, source: SchemaSource, text: SourceText) -> str:
     """Return the name of the tree that the dataset `start` is read from."""
     place = 0 if start.span is None else start.span[0]
+    if isinstance(start, CallTree) and isinstance(start.function, Attribute):
+        name = start.function.name
+        end = start.function.span[1] if start.function.span else place + len(name)
+        known = f"the operators are {', '.join(OPERATORS)}"
+        raise text.syntax_error(
+            end - len(name),
+            f"there is no operator {name!r}",
+            hint=close_names(name, tuple(OPERATORS)) or known,
+        )
     if not isinstance(start, Dataset):
         raise text.syntax_error(
             place,

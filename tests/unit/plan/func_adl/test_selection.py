@@ -24,6 +24,7 @@ from sxdask.plan.fingerprint import fingerprint
 from sxdask.plan.frontend import FRONTENDS
 from sxdask.plan.func_adl.python_text import parse_python
 from sxdask.plan.func_adl.selection import is_qastle, tree_of
+from tests.refusals import error_of
 from tests.unit.plan.func_adl.queries import QUERIES, as_qastle
 from tests.unit.plan.schemas import LIMITS, Source
 
@@ -276,3 +277,12 @@ def test_an_error_of_the_data_points_into_a_syntax_tree_written_as_text():
     _, line, caret, *_ = str(caught.value).splitlines()
     assert line[len(caret) - 1 :].startswith("e.MET_ptt")
     assert "MET_pt" in str(caught.value.hint)
+
+
+def test_a_misspelt_operator_is_named_with_the_right_one():
+    text = "EventDataset().Wher(lambda e: e.MET_pt > 1)"
+    frontend = FRONTENDS.load("func_adl")(LIMITS)
+    error = error_of(lambda: frontend.parse(text, Source()), "SX102")
+    assert error.problem.startswith("there is no operator 'Wher'")
+    assert error.problem.endswith(f"\n{text}\n{' ' * text.index('Wher')}^")
+    assert "'Where'" in str(error.hint)
