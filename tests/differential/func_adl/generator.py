@@ -115,10 +115,13 @@ class Grammar:
         return self._item_or_column([*scope.numbers, *fields], scope.columns)
 
     def _reduction(self, scope: Scope) -> str:
-        match self.pick("Count", "Sum", "Max", "Min", "of lists"):
+        match self.pick("Count", "Sum", "Max", "Min", "of lists", "first"):
             case "of lists":
                 inner, name = self.pick("Count()", "Sum()"), scope.name()
                 return f"{self.lists(scope)}.Select(lambda {name}: {name}.{inner}).Sum()"
+            case "first":
+                items, one = self.numbers(scope), self.pick("First()", "Last()")
+                return f"({items}.{one} if {items}.Count() > 0 else {self._plain_number(scope)})"
             case name:
                 return f"{self.numbers(scope)}.{name}()"
 
@@ -143,7 +146,8 @@ class Grammar:
                 operator, body = self.pick("Any", "All"), self.truth(scope.bind("numbers"))
                 return f"{self.numbers(below)}.{operator}(lambda {scope.name()}: {body})"
             case _:
-                return f"({self.number(below)} in [1, 2, 1.5])"
+                items = self.pick("[1, 2, 1.5]", "(0, 3)", self.numbers(below))
+                return f"({self._plain_number(scope)} {self.pick('in', 'not in')} {items})"
 
     def numbers(self, scope: Scope) -> str:
         """A list of numbers."""
@@ -210,9 +214,13 @@ class Grammar:
         if scope.depth <= 0:
             return scope.zipped
         source, name = self.records(scope.below()), scope.name()
-        match self.pick("as is", "Where", "OrderBy"):
+        match self.pick("as is", "Where", "OrderBy", "made"):
             case "as is":
                 return source
+            case "made":
+                inner = scope.bind("records")
+                fields = f'"pt": {name}.eta, "eta": {self.number(inner)}, "q": {name}.q'
+                return f"{source}.Select(lambda {name}: {{{fields}}})"
             case "Where":
                 return f"{source}.Where(lambda {name}: {self.truth(scope.bind('records'))})"
             case _:
@@ -220,9 +228,14 @@ class Grammar:
 
     def column(self, scope: Scope) -> str:
         """What a column of the result may be."""
-        match self.pick("number", "truth", "numbers", "lists", "records", "quotient"):
+        kinds = ("number", "truth", "numbers", "lists", "records", "quotient", "made")
+        match self.pick(*kinds):
             case "quotient":
                 return f"({self.number(scope)} / {self.pick('3', *scope.columns)})"
+            case "made":
+                name, inner = scope.name(), scope.bind("numbers")
+                fields = f'"v": {name}, "w": {self.number(inner)}'
+                return f"{self.numbers(scope)}.Select(lambda {name}: {{{fields}}})"
             case kind:
                 return str(getattr(self, kind)(scope))
 

@@ -88,6 +88,7 @@ class Interpreter:
 
     def __init__(self, events: Sequence) -> None:
         self.events = events
+        self._only_type = 0
 
     def value(self, node: Any, scope: Scope) -> Any:
         """Return the value of `node` where the names in `scope` are known."""
@@ -177,14 +178,19 @@ class Interpreter:
         return choose(test, *self._branches(node, scope, test))
 
     def _branches(self, node: Any, scope: Scope, test: Any) -> tuple[Any, Any]:
-        """Return both branches; the one not taken may fail, and then only lends no type."""
+        """Return both branches; of the one not taken only the type matters, and it may fail."""
         taken, other = (node.body, node.orelse) if truth(test) else (node.orelse, node.body)
         value = self.value(taken, scope)
-        try:
-            unused = self.value(other, scope)
-        except IndexError:
-            unused = value
+        unused = self._for_type(lambda node: self.value(node, scope), other)
         return (value, unused) if truth(test) else (unused, value)
+
+    def _for_type(self, function: Callable[[Any], Any], item: Any) -> Any:
+        """Call `function` where only the type of its result matters: nothing is missing there."""
+        self._only_type += 1
+        try:
+            return function(item)
+        finally:
+            self._only_type -= 1
 
     def _call(self, node: Any, scope: Scope) -> Any:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
@@ -209,7 +215,11 @@ class Interpreter:
 
     def _select(self, node: Any, scope: Scope) -> Any:
         function = self._function(node.selector, scope)
-        return self._source(node, scope).map(lambda item: as_records(function(item)))
+
+        def record(item: Any) -> Any:
+            return as_records(function(item))
+
+        return self._source(node, scope).map(record, lambda item: self._for_type(record, item))
 
     def _selectmany(self, node: Any, scope: Scope) -> Any:
         return flatten(self._select(node, scope))
@@ -234,19 +244,28 @@ class Interpreter:
         return total(self._source(node, scope))
 
     def _max(self, node: Any, scope: Scope) -> Any:
-        return max(present(self._source(node, scope)), default=None)
+        return self._extreme(max, self._source(node, scope))
 
     def _min(self, node: Any, scope: Scope) -> Any:
-        return min(present(self._source(node, scope)), default=None)
+        return self._extreme(min, self._source(node, scope))
+
+    def _extreme(self, function: Any, source: Sequence) -> Any:
+        return function(
+            present(source), default=strong(source.example) if self._only_type else None
+        )
 
     def _first(self, node: Any, scope: Scope) -> Any:
-        return self._source(node, scope).at(0)
+        return self._at(self._source(node, scope), 0)
 
     def _last(self, node: Any, scope: Scope) -> Any:
-        return self._source(node, scope).at(-1)
+        return self._at(self._source(node, scope), -1)
 
     def _elementat(self, node: Any, scope: Scope) -> Any:
-        return self._source(node, scope).at(self.value(node.index, scope))
+        return self._at(self._source(node, scope), self.value(node.index, scope))
+
+    def _at(self, source: Sequence, place: int) -> Any:
+        there = -len(source) <= place < len(source)
+        return source.at(place) if there or not self._only_type else source.example
 
     def _orderby(self, node: Any, scope: Scope, *, reverse: bool = False) -> Any:
         source = self._source(node, scope)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import math
 import warnings
 from functools import cache
@@ -81,6 +82,17 @@ def type_text(result: Any) -> str:
     if isinstance(result, ak.Record):
         return str(result.type)
     return str(np.asarray(result).dtype)
+
+
+def without_options(text: str) -> str:
+    """Return a type as it is where nothing can be missing."""
+    text = text.replace("?", "")
+    while "option[" in text:
+        before, _, rest = text.partition("option[")
+        depth = itertools.accumulate((char == "[") - (char == "]") for char in rest)
+        end = next(place for place, level in enumerate(depth) if level < 0)
+        text = before + rest[:end] + rest[end + 1 :]
+    return text
 
 
 def rows(result: Any) -> Any:

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 import sxdask as sx
 from tests.differential.func_adl.generator import queries
 from tests.differential.func_adl.interpreter import judge
-from tests.differential.func_adl.oracle import ask, difference, notation, rows, type_text
+from tests.differential.func_adl.oracle import (
+    ask,
+    difference,
+    notation,
+    rows,
+    type_text,
+    without_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +49,7 @@ def _outcome(query: str, here: Data) -> str:
     other = None
     with suppress(Exception):  # it has no errors of its own
         other = ask(query, here.paths, here.tree)
-    agrees = other is not None and type_text(other).replace("?", "") == kind
+    agrees = other is not None and without_options(type_text(other)) == kind
     agrees = agrees and not difference(rows(other), wanted, TOLERANCE)
     try:
         got = sx.request(notation(query), query, dataset=here.dataset).compute()
@@ -50,7 +57,7 @@ def _outcome(query: str, here: Data) -> str:
         if agrees:
             raise
         return "refused"
-    assert type_text(got).replace("?", "") == kind
+    assert without_options(type_text(got)) == kind
     assert not difference(rows(got), wanted, TOLERANCE)
     if not agrees:
         return "right"
@@ -73,4 +80,4 @@ def test_generated_queries_are_answered_right(depth: int, data: Callable[[str], 
     check()
     # Neither may we refuse what has a meaning, nor the judge stand alone.
     assert outcomes["refused"] <= 0.05 * outcomes.total()
-    assert outcomes["same"] >= 0.3 * outcomes.total()
+    assert outcomes["same"] >= 0.1 * outcomes.total()

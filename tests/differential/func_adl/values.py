@@ -48,11 +48,14 @@ class Sequence:
         """Return other items of the same kind; an example stays as it is."""
         return self if self.is_example else Sequence(items, lambda: self.example)
 
-    def map(self, function: Callable[[Any], Any]) -> Sequence:
-        """Return the results of `function`, which is also tried on the example if need be."""
+    def map(
+        self, function: Callable[[Any], Any], typed: Callable[[Any], Any] | None = None
+    ) -> Sequence:
+        """Return the results of `function`; that of the example is made by `typed`, if given."""
+        of_example = typed or function
         if self.is_example:
-            return Sequence.of_example(function(self.example))
-        return Sequence([function(item) for item in self.items], lambda: function(self.example))
+            return Sequence.of_example(of_example(self.example))
+        return Sequence([function(item) for item in self.items], lambda: of_example(self.example))
 
     def at(self, place: int) -> Any:
         """Return the item at `place`, counted from the end if negative."""
@@ -60,11 +63,14 @@ class Sequence:
 
 
 def broadcast(function: Callable[..., Any], *values: Any) -> Any:
-    """Call `function` item by item; what is no sequence goes with every item."""
+    """Call `function` item by item; what is no sequence goes with every item.
+
+    With a missing value all is missing, also a whole list: as awkward has it.
+    """
+    if any(value is None for value in values):
+        return None
     sequences = [value for value in values if isinstance(value, Sequence)]
     if not sequences:
-        if any(value is None for value in values):
-            return None
         return function(*values)
     if len({len(value) for value in sequences if not value.is_example}) > 1:
         raise WrongQueryError("lists of unequal length")
