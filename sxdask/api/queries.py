@@ -153,7 +153,7 @@ class Query:
         root, found = parse_histograms(
             wanted, output.root, self._schema_of(output.root), self._limits
         )
-        shape = replace(output.shape, is_tuple=False)
+        shape = Shape(items=output.shape.items)  # what is filled from has names
         return self._with(root, replace(output, reduction=found, shape=shape))
 
     @property

@@ -53,7 +53,7 @@ def reduced(table: Lowered) -> Delayed:
     """Return what the reduction of `table` makes of all rows: a tree of tasks, lazily."""
     reduction = table.output.reduction
     assert reduction is not None  # noqa: S101  narrows for the type checker
-    fold = fold_of(reduction, table.output.shape)
+    fold = fold_of(reduction)
     read = delayed(_Folded(table.reader, fold), pure=True)
     join, finish = delayed(fold.join, pure=True), delayed(fold.result, pure=True)
     states = [

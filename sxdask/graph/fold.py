@@ -14,7 +14,7 @@ import hist
 import numpy as np
 
 from sxdask.core.errors import RequestError
-from sxdask.core.results import Axis, Histogram, Shape, Total
+from sxdask.core.results import Axis, Histogram, Total
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,11 +38,11 @@ class Fold(Protocol):
         ...
 
 
-def fold_of(reduction: Reduction, shape: Shape) -> Fold:
-    """Return the fold for `reduction` over rows of `shape`."""
+def fold_of(reduction: Reduction) -> Fold:
+    """Return the fold for `reduction`."""
     if isinstance(reduction, Total):
         return TotalFold(reduction.function)
-    return HistogramFold(reduction, shape)
+    return HistogramFold(reduction)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,6 @@ class HistogramFold:
     """Fill histograms; the state is one `hist.Hist` per histogram, by name."""
 
     histograms: tuple[Histogram, ...]
-    shape: Shape
 
     def rows(self, array: ak.Array) -> dict[str, hist.Hist[Any]]:
         """Return the histograms of one partition.
@@ -78,13 +77,10 @@ class HistogramFold:
     def _fill(self, target: hist.Hist[Any], item: Histogram, array: ak.Array) -> None:
         names = [axis.column for axis in item.axes]
         names += [item.weight] if item.weight is not None else []
-        values = _lined_up([self._column(array, name) for name in names], item)
+        values = _lined_up([array[name] for name in names], item)
         weight = values.pop() if item.weight is not None else None
         if all(len(value) for value in values):
             target.fill(*values, weight=weight)
-
-    def _column(self, array: ak.Array, name: str) -> ak.Array:
-        return array if self.shape.bare else array[name]
 
 
 def _lined_up(columns: list[ak.Array], item: Histogram) -> list[npt.NDArray[Any]]:

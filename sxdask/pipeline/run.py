@@ -83,7 +83,7 @@ class Run:
 
         (table,) = self._compiled.tables
         assert table.output.reduction is not None  # noqa: S101  narrows for the type checker
-        fold = fold_of(table.output.reduction, table.output.shape)
+        fold = fold_of(table.output.reduction)
         state: Any = None
         for count, (_, _, value) in enumerate(self._values([FoldTask(table.reader, fold.rows)])):
             state = fold.join(state, value.state) if count else value.state

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from sxdask.core.errors import RecipeError, close_names
 from sxdask.core.results import Axis, Histogram
-from sxdask.core.types import Primitive, Schema, String, Unknown
+from sxdask.core.types import Field, Primitive, Record, Schema, String, Unknown
 from sxdask.plan.broadcast import leaf_of
-from sxdask.plan.expr import Column, Expr
+from sxdask.plan.expr import Column, Expr, GetField, substitute
 from sxdask.plan.nodes import Node, Project
 from sxdask.plan.selection import parse_expression
+from sxdask.plan.subscript_types import field_type
 from sxdask.plan.types import infer
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class _Parser:
 
     def __init__(self, schema: Schema, limits: Limits) -> None:
         self.columns: dict[str, Expr] = {}
+        self._fields = _fields_of_value(schema)
         self._schema = schema
         self._limits = limits
 
@@ -114,6 +116,16 @@ class _Parser:
             case _:
                 return Axis(column, categories=_categories(name, categories), label=label)
 
+    def _expression(self, text: str) -> Expr:
+        if text in self._schema:
+            return Column(text)
+        if not self._fields:
+            return parse_expression(text, self._schema, self._limits)
+        value = self._schema[""].type
+        known = [Field(name, field_type(value, name)) for name in self._fields]
+        expr = parse_expression(text, Schema(tuple(known), self._schema.tree), self._limits)
+        return substitute(expr, self._fields)
+
     def _column(self, name: str, text: object, *, categories: object = None) -> str:
         """Return the output that `text` names, made if it is an expression."""
         if not isinstance(text, str):
@@ -121,11 +133,7 @@ class _Parser:
         if not text and "" not in self._schema:
             raise _mistake(name, "an axis names no 'column'", _EXAMPLE)
         if text not in self.columns:
-            expr = (
-                Column(text)
-                if text in self._schema
-                else parse_expression(text, self._schema, self._limits)
-            )
+            expr = self._expression(text)
             leaf = leaf_of(infer(expr, self._schema))
             wanted = String if _is_texts(categories) else Primitive
             if not isinstance(leaf, wanted | Unknown):
@@ -135,6 +143,15 @@ class _Parser:
                 )
             self.columns[text] = expr
         return text
+
+
+def _fields_of_value(schema: Schema) -> dict[str, Expr]:
+    """Return the fields of records that are a result without a name: ``{'pt': e.Jet_pt}``."""
+    if "" not in schema:
+        return {}
+    leaf = leaf_of(schema[""].type)
+    names = [name for name, _ in leaf.fields] if isinstance(leaf, Record) else []
+    return {name: GetField(Column(""), name) for name in names}
 
 
 def _regular(name: str, column: str, spec: Mapping[Any, Any], label: str) -> Axis:

@@ -107,6 +107,28 @@ def test_a_recipe_fills_histograms_from_the_command_line(files: list[str], tmp_p
     assert CliRunner().invoke(app, ["run", str(recipe), "--quiet"]).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("query", "column", "native"),
+    [
+        ("Select(lambda e: e.Jet_pt)", "", "Jet_pt"),
+        ("SelectMany(lambda e: e.Jet_pt)", "", "Jet_pt"),
+        ("Select(lambda e: {'pt': e.Jet_pt})", "pt * 2", "Jet_pt * 2"),
+        ("Select(lambda e: (e.MET_pt, e.Jet_pt))", 'get("1") / 2', "Jet_pt / 2"),
+        ("Select(lambda e: {'pt': e.Jet_pt, 'met': e.MET_pt})", "max(pt)", "max(Jet_pt)"),
+    ],
+)
+def test_results_of_every_shape_can_be_filled_from(
+    ds: sx.Dataset, query: str, column: str, native: str
+) -> None:
+    axis = {"bins": 20, "start": 0, "stop": 200}
+    text = f"EventDataset().{query}"
+    found = sx.request("func_adl", text, dataset=ds, hist={"h": {**axis, "column": column}})
+    expected = ds.fill(h={**axis, "column": native})
+    assert found.compute().values(flow=True).tolist() == (
+        expected.compute().values(flow=True).tolist()
+    )
+
+
 def total(ds: sx.Dataset, function: str) -> object:
     root = Project(Scan("Events"), (("", Column("MET_pt")),))
     reduction = Total(function)  # type: ignore[arg-type]

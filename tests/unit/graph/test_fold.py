@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sxdask.core.errors import RequestError
-from sxdask.core.results import Axis, Histogram, Shape
+from sxdask.core.results import Axis, Histogram
 from sxdask.graph.fold import HistogramFold, TotalFold
 
 ROWS = ak.Array(
@@ -29,7 +29,7 @@ ROWS = ak.Array(
 
 
 def filled(*axes: Axis, weight: str | None = None, rows: ak.Array = ROWS) -> Any:
-    fold = HistogramFold((Histogram("h", axes, weight),), Shape())
+    fold = HistogramFold((Histogram("h", axes, weight),))
     return fold.result(fold.rows(rows))
 
 
@@ -77,7 +77,7 @@ def test_no_rows_give_an_empty_histogram() -> None:
 def test_partitions_join_to_the_whole(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), 6]
     parts = [ROWS[begin:end] for begin, end in pairwise(edges)]
-    fold = HistogramFold((Histogram("h", (Axis("pt", bins=9, start=0, stop=9),), "w"),), Shape())
+    fold = HistogramFold((Histogram("h", (Axis("pt", bins=9, start=0, stop=9),), "w"),))
     whole = fold.result(fold.rows(ROWS))
     joined = fold.result(reduce(fold.join, map(fold.rows, parts)))
     assert joined == whole
@@ -93,7 +93,7 @@ def test_partitions_join_to_the_whole(cuts: list[int]) -> None:
 
 
 def test_joining_changes_neither_side() -> None:
-    fold = HistogramFold((Histogram("h", (Axis("met", bins=5, start=0, stop=40),)),), Shape())
+    fold = HistogramFold((Histogram("h", (Axis("met", bins=5, start=0, stop=40),)),))
     left, right = fold.rows(ROWS), fold.rows(ROWS)
     fold.join(left, right)
     assert left == right
