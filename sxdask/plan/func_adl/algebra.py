@@ -174,6 +174,12 @@ class Algebra:
         """Return records of `items` within `lists` dimensions of lists; a tuple without `names`."""
         span = items[0].expr.span if items else None
         dimensions = len(union_of(items)) + lists
+        if dimensions == lists:
+            self.refuse(
+                span,
+                "a record within a record needs something of the event, not constants alone",
+                "put the constants beside it",
+            )
 
         def node(*parts: Expr) -> Expr:
             return Call("zip", (Pack(parts, names),), (("depth_limit", dimensions),), span)

@@ -94,15 +94,15 @@ def _tree_of(start: Tree, source: SchemaSource, text: SourceText) -> str:
             "a query begins with the dataset",
             hint="such as EventDataset('file.root', 'Events').Select(lambda e: e.MET_pt)",
         )
-    name = start.tree or source.default_tree
-    if name is None:
+    tree = start.tree or source.default_tree
+    if tree is None:
         trees = ", ".join(map(repr, source.trees[:20]))
         raise text.syntax_error(
             place,
             "the data have several trees and the query names none",
             hint=f"EventDataset('file.root', tree) with one of {trees}",
         )
-    return name
+    return tree
 
 
 def plan_rows(

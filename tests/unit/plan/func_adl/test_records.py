@@ -185,6 +185,8 @@ MISTAKES = [
     ("{'pt': 1.0, 'eta': 1.0, 'phi': 1.0, 'mass': 1.0}.ToFourMomentum()", "constants alone"),
     ("{'pt': e.name, 'eta': 1.0, 'phi': 1.0, 'mass': 1.0}.ToFourMomentum()", "not a number"),
     ("e.vertex.ToFourMomentum()", "make no four-vector"),
+    ("{'x': {'a': 1, 'b': 2}, 'y': e.met}", "constants alone"),
+    ("e.mu_pt.Select(lambda m: {})", "constants alone"),
     ("e.vertex.y", "no field 'y'"),
     ("e.points[5]", "the record has 2"),
 ]
