@@ -41,6 +41,11 @@ class Scope:
     lists: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
 
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Return numbers that are never missing, as Max of nothing is."""
+        return self.columns if self.zipped == ZIPPED else ("1", "2.5")
+
     def below(self) -> Scope:
         """Return the scope of an operand."""
         return replace(self, depth=self.depth - 1)
@@ -146,8 +151,12 @@ class Grammar:
                 operator, body = self.pick("Any", "All"), self.truth(scope.bind("numbers"))
                 return f"{self.numbers(below)}.{operator}(lambda {scope.name()}: {body})"
             case _:
-                items = self.pick("[1, 2, 1.5]", "(0, 3)", self.numbers(below))
-                return f"({self._plain_number(scope)} {self.pick('in', 'not in')} {items})"
+                op = self.pick("in", "not in")
+                if self.pick("choices", "list") == "choices":
+                    return (
+                        f"({self._plain_number(scope)} {op} {self.pick('[1, 2, 1.5]', '(0, 3)')})"
+                    )
+                return f"({self.pick(*scope.present)} {op} {self.numbers(below)})"
 
     def numbers(self, scope: Scope) -> str:
         """A list of numbers."""
