@@ -39,6 +39,15 @@ class Instances:
         found = self._leaves.values()
         self.exists = leaves.strongest([expr for leaf in found for expr in leaf.exists])
         lists = [leaf for leaf in found if leaf.value.depth]
+        if any(leaf.sizes[0] is not None for leaf in lists):
+            for node, leaf in self._leaves.items():
+                if leaf.place is not None and leaf.value.depth:
+                    # ROOT may then go on beyond the end of the fixed array
+                    raise leaves.refused(
+                        node,
+                        f"{node.name} stands beside an array of a fixed size,"
+                        " where its index is one value per entry",
+                    )
         self.group: Hashable = lists[0].group if lists else None
         self._line_up(lists)
         deepest = max((leaf.value.depth for leaf in lists), default=0)

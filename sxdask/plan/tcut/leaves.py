@@ -170,13 +170,13 @@ class Leaves:
         kind = infer(column, self.schema, self.source)
         sizes, dtype = self._dimensions(kind, node, column)
         if dtype == "int8" and sizes and isinstance(column, Column):
-            raise self._error(
+            raise self.refused(
                 node,
                 f"ROOT takes {node.name}, an array of signed bytes, for text",
                 "ask for these events in the native language",
             )
         if len(node.indices) > len(sizes):
-            raise self._error(
+            raise self.refused(
                 node,
                 f"{node.name} has {len(sizes)} dimension{'s' * (len(sizes) != 1)}"
                 f" and {len(node.indices)} indices",
@@ -196,7 +196,7 @@ class Leaves:
         column = Column(members[0]) if members else self.column(node)
         kind = infer(column, self.schema, self.source)
         if not isinstance(kind, ListOf):
-            raise self._error(node, f"{node.name} is no collection, so it has no size()")
+            raise self.refused(node, f"{node.name} is no collection, so it has no size()")
         return Value(Call("num", (column,), (("axis", 1),)), "int32")
 
     def _members(self, name: str) -> list[str]:
@@ -231,7 +231,7 @@ class Leaves:
             if found is not None and found.reason is not None:
                 raise self.source.unreadable(name, node.start, found.reason)
             if found is not None and isinstance(found.type, Primitive) and self._members(name):
-                raise self._error(
+                raise self.refused(
                     node, f"{name} is a collection and no number", f"count it with @{name}.size()"
                 )
             if found is not None:
@@ -269,7 +269,7 @@ class Leaves:
         if isinstance(kind, Primitive) and is_known(kind.dtype):
             return tuple(sizes), DOUBLE if kind.dtype == "float16" else kind.dtype
         shown = infer(column, self.schema)
-        raise self._error(node, f"{node.name} is {shown}, which has no value in a formula")
+        raise self.refused(node, f"{node.name} is {shown}, which has no value in a formula")
 
     def _group(self, column: Expr, sizes: tuple[int | None, ...]) -> Hashable:
         if not sizes:
@@ -290,7 +290,7 @@ class Leaves:
     ) -> Leaf:
         for size, index in zip(leaf.sizes, indices, strict=True):
             if size is not None and index is not None and index >= size:
-                raise self._error(
+                raise self.refused(
                     node, f"{node.name} has {size} items in this dimension, and no item {index}"
                 )
         expr, exists = leaf.value.expr, list[Expr]()
@@ -328,7 +328,7 @@ class Leaves:
         astray: tuple[Name | None, Expr],
     ) -> Leaf:
         if len(leaf.sizes) > 1:
-            raise self._error(
+            raise self.refused(
                 node,
                 f"{node.name} has {len(leaf.sizes)} dimensions, where an index is a number",
                 "such as x[0][1] or x[][1]",
@@ -340,7 +340,7 @@ class Leaves:
         if leaf.sizes[0] is not None:
             if index.depth or exists:
                 # ROOT looks at the first instance alone then
-                raise self._error(
+                raise self.refused(
                     node, f"{node.name} has a fixed size: its index has one value per entry"
                 )
             items = Call("from_regular", (items,), (("axis", 1),))
@@ -360,7 +360,8 @@ class Leaves:
         sizes = (None,) * index.depth
         return Leaf(value, sizes, group, exists, items=items, place=place)
 
-    def _error(self, node: Name | Size, problem: str, hint: str | None = None) -> Exception:
+    def refused(self, node: Name | Size, problem: str, hint: str | None = None) -> Exception:
+        """Return the error that points at `node`."""
         return self.source.type_error(
             Column(node.name, (node.start, node.stop)), problem, hint=hint
         )

@@ -67,6 +67,7 @@ def parse(cut, **options):
         ("cells[3] > 1", 0, "3 items in this dimension, and no item 3"),
         ("matrix[0][2] > 1", 0, "no item 2"),
         ("cells[Muon_pt] > 1", 0, "fixed size"),
+        ("cells > 1 && Jet_pt[Muon_charge] > 1", 13, "beside an array of a fixed size"),
         ("matrix[nMuon] > 1", 0, "2 dimensions"),
         ("Muon_pt[Iteration$] > 1", 8, "no meaning inside an index"),
         ("Muon_pt[Jet_tracks] > 1", 8, "at most one dimension"),
