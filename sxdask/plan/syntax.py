@@ -96,6 +96,7 @@ class Scope:
     standard_axis: bool = False
     _parsed: dict[str, Expr] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
+    _uses: dict[int, tuple[Expr, Expr]] = field(default_factory=dict)
 
     def names(self) -> tuple[str, ...]:
         """Return every name that an expression may use."""
@@ -120,13 +121,27 @@ class Scope:
                 raise RequestTooLargeError(f"aliases nest deeper than {_MAX_ALIASES_DEEP} levels")
             self._open.append(name)
             try:
-                own = parse(self.aliases[name], self)
-                self._parsed[name] = transform(own, lambda node: replace(node, span=None))
+                self._parsed[name] = transform(parse(self.aliases[name], self), self._without_place)
             except RequestError as error:
                 raise error.add(alias=name) from None
             finally:
                 self._open.pop()
         return self._parsed[name]
+
+    def use(self, name: str, span: Span) -> Expr:
+        """Return the definition of alias `name` as it is used at `span`.
+
+        Errors further out point at the name, not into the alias's own text.
+        """
+        definition = self.alias(name)
+        used = replace(definition, span=span)
+        self._uses[id(used)] = (used, definition)
+        return used
+
+    def _without_place(self, node: Expr) -> Expr:
+        if id(node) in self._uses:
+            return self._uses[id(node)][1]
+        return node if node.span is None else replace(node, span=None)
 
 
 def parse(text: str, scope: Scope) -> Expr:
@@ -230,8 +245,7 @@ class _Visitor:
                 raise self.source.unreadable(name, span[0], found.reason)
             return Column(found.name, span)
         if name in self.scope.aliases:
-            # errors further out point at the name, not into the alias's own text
-            return replace(self.scope.alias(name), span=span)
+            return self.scope.use(name, span)
         raise self.source.unknown_name(name, span[0], self.scope.names())
 
     def _name(self, node: ast.Name) -> Expr:

@@ -314,7 +314,7 @@ def test_aliases_in_a_circle_are_refused():
 def test_aliases_that_double_each_other_share_their_parts():
     aliases = {f"a{i + 1}": f"a{i} + a{i}" for i in range(60)} | {"a0": "MET_pt"}
     before = time.process_time()
-    assert sum(1 for _ in walk(parse_expression("a30", EVENTS, LIMITS, aliases))) == 61
+    assert sum(1 for _ in walk(parse_expression("a30", EVENTS, LIMITS, aliases))) == 31
     assert time.process_time() - before < 1.0
     chain = {f"a{i + 1}": f"a{i}" for i in range(1000)} | {"a0": "MET_pt"}
     with pytest.raises(RequestTooLargeError, match="aliases nest"):
