@@ -157,6 +157,15 @@ def test_a_file_cut_short_is_no_index(index: FileIndex, tmp_path: Path, share: f
         open_index(path)
 
 
+def test_columns_know_the_branch_that_counts_their_items(index: FileIndex, tree, tmp_path: Path):
+    (tmp_path / "index").write_bytes(index_to_bytes(index))
+    for known in (index, open_index(tmp_path / "index")):
+        for field in known.layout.schema.fields:
+            counter = tree[field.name].count_branch
+            assert field.counter == ("" if counter is None else counter.name)
+    assert index.layout.schema["Muon_pt"].counter == "nMuon"
+
+
 def test_another_version_is_no_index(index: FileIndex):
     data = index_to_bytes(index)
     with pytest.raises(ValueError, match="version"):
