@@ -8,7 +8,7 @@ others are cut to a common length by the function ``instances``.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
 from sxdask.plan.expr import Call, Expr
@@ -25,17 +25,21 @@ if TYPE_CHECKING:
 class Instances:
     """The names of formulas that share their instances, lined up.
 
+    The nodes are parts of one formula, or formulas of their own if `apart`.
     `exists` are conditions without which an entry has no instance; `driver` is
     the array with the most dimensions, None without arrays.
     """
 
-    def __init__(self, leaves: Leaves, nodes: Sequence[Formula], *, strict: bool) -> None:
+    def __init__(
+        self, leaves: Leaves, nodes: Sequence[Formula], *, strict: bool, apart: bool = False
+    ) -> None:
         self._leaves: dict[Name, Leaf] = {}
-        items = [item for root in nodes for item in tree.walk(root)]
-        astray = leaves.astray(items)
-        for item in items:
-            if isinstance(item, tree.Name) and not leaves.is_no_column(item):
-                self._leaves[item] = leaves.leaf(item, strict=strict, astray=astray)
+        walks = [list(tree.walk(root)) for root in nodes]
+        for items in walks if apart else [list(chain.from_iterable(walks))]:
+            astray = leaves.astray(items)
+            for item in items:
+                if isinstance(item, tree.Name) and not leaves.is_no_column(item):
+                    self._leaves[item] = leaves.leaf(item, strict=strict, astray=astray)
         found = self._leaves.values()
         self.exists = leaves.strongest([expr for leaf in found for expr in leaf.exists])
         lists = [leaf for leaf in found if leaf.value.depth]

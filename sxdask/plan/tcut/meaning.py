@@ -98,7 +98,7 @@ class Meaning:
 
     def known(self, nodes: Sequence[Formula]) -> Known:
         """Evaluate formulas that share their instances, such as the arguments of ``Max$``."""
-        scope = Instances(self.leaves, nodes, strict=False)
+        scope = Instances(self.leaves, nodes, strict=False, apart=True)
         values = tuple(self.numeric(node, scope) for node in nodes)
         return Known(values, scope.exists, scope.driver, scope.group)
 

@@ -160,7 +160,8 @@ def _bitwise(op: str, left: Value, right: Value, span: Span) -> Value:
         for column, plain in ((left, right), (right, left)):
             limits = integer_range(column.dtype)
             bits = plain.constant
-            if limits and isinstance(bits, int) and 0 <= bits <= limits[1]:
+            exact = limits and column.dtype not in {"int64", "uint64"}
+            if exact and limits and isinstance(bits, int) and 0 <= bits <= limits[1]:
                 operands = (
                     (column.expr, plain.expr) if column is left else (plain.expr, column.expr)
                 )
@@ -176,7 +177,8 @@ def _bitwise(op: str, left: Value, right: Value, span: Span) -> Value:
 def _unsigned(value: Value) -> Expr:
     if value.constant is not None:
         return Call("uint64", (Constant(int(value.constant) & _MASK),), (), value.expr.span)
-    return Call("uint64", (integer(value),), (), value.expr.span)
+    whole = number(value) if value.dtype == "uint64" else integer(value)
+    return Call("uint64", (whole,), (), value.expr.span)
 
 
 # -- constants ------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ class _Parser:
             plain = all(
                 item.kind in {"name", "number"} for item in self._tokens[first + 1 : second]
             )
-            if texts == ("<", ">") and plain:
+            if texts[0] == "<" and texts[1] in {">", ">=", ">>"} and plain:
                 self._refuse(first, "ROOT reads <...> as a template argument", "put parentheses")
 
     def _choice(self, signs: list[int], low: int, high: int) -> Choice | None:

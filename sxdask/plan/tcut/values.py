@@ -101,7 +101,7 @@ def integer(value: Value) -> Expr:
     """Return the value cut to a whole number, as ROOT casts it."""
     if value.constant is not None:
         return Constant(int(value.constant), value.expr.span)
-    if value.dtype == "int64":
+    if value.dtype in _WIDE:
         # by way of a double, as ROOT reads every column
         return Call("int64", (number(value),), (), value.expr.span)
     return Call("int64", (value.expr,), (), value.expr.span)

@@ -9,20 +9,9 @@ LISTS = ["x", "y", "k", "h"]
 FIXED = ["v", "w[0]", "w[][1]"]
 NUMBERS = ["0", "1", "2", "3", "0.5", "0.3", "1.5", "2.5", "10", "1e3", "0x3"]
 COMPARISONS = ["<", ">", "<=", ">=", "==", "!="]
-ONE = [
-    "abs",
-    "sqrt",
-    "log",
-    "exp",
-    "int",
-    "sq",
-    "floor",
-    "cos",
-    "sign",
-    "TMath::Abs",
-    "TMath::Sqrt",
-]
-TWO = ["min", "max", "pow", "atan2", "TMath::Max", "TMath::Min", "TMath::Hypot"]
+# Functions whose last digit is the same everywhere.
+ONE = ["abs", "sqrt", "int", "sq", "floor", "ceil", "sign", "TMath::Abs", "TMath::Sqrt"]
+TWO = ["min", "max", "TMath::Max", "TMath::Min"]
 WHOLE = ["i", "j", "u", "uc", "k", "b", "2", "3"]
 
 _names = st.one_of(
