@@ -19,6 +19,7 @@ REFUSED = (
 
 # ROOT answers too slowly for shrinking, and the assertion tells the one cut that differs.
 @settings(
+    derandomize=True,  # ROOT itself reads stale values now and then
     max_examples=40 if IN_CI else 5,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
