@@ -10,6 +10,7 @@ from sxdask.api.datasets import dataset as open_dataset
 from sxdask.api.queries import Query
 from sxdask.core.errors import RecipeError
 from sxdask.core.settings import Settings, load_settings
+from sxdask.pipeline.source import Source
 from sxdask.requests.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ def load(
         values = replace(values, partition_bytes=recipe.partition_bytes)
     if dataset is not None:
         data = Dataset(replace(dataset.source, settings=values))
+        if recipe.tree is not None:
+            files = replace(data.source.files, tree=recipe.tree)
+            data = Dataset(Source(files, values))
     else:
         data = _dataset_of(recipe, str(path), values)
     query = Query.parse(recipe.language, recipe.request, data.source, title=recipe.title)

@@ -114,11 +114,17 @@ def _has_option(layout: Any) -> bool:
 
 def _empty(item: Histogram) -> hist.Hist[Any]:
     storage: Any = hist.storage.Double() if item.weight is None else hist.storage.Weight()
-    return hist.Hist(*(_axis(axis) for axis in item.axes), storage=storage, name=item.name)
+    columns = [axis.column for axis in item.axes]
+    axes = [
+        _axis(axis, axis.column if columns.count(axis.column) == 1 else "") for axis in item.axes
+    ]
+    return hist.Hist(*axes, storage=storage, name=item.name)
 
 
-def _axis(axis: Axis) -> Any:
-    labels = {"name": axis.column, "label": axis.label or axis.column}
+def _axis(axis: Axis, name: str) -> Any:
+    # the arguments of Hist.fill cannot be names of axes
+    name = "" if name in {"weight", "sample", "threads"} else name
+    labels = {"name": name, "label": axis.label or axis.column}
     if axis.categories:
         texts = isinstance(axis.categories[0], str)
         kind: Any = hist.axis.StrCategory if texts else hist.axis.IntCategory

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from sxdask.core.errors import RecipeError, close_names
 from sxdask.core.results import Axis, Histogram
-from sxdask.core.types import Field, Primitive, Record, Schema, String, Unknown
+from sxdask.core.types import Field, Primitive, Record, Schema, String, Type, Unknown
 from sxdask.plan.broadcast import leaf_of
 from sxdask.plan.expr import Column, Expr, GetField, substitute
 from sxdask.plan.nodes import Node, Project
@@ -135,9 +135,8 @@ class _Parser:
         if text not in self.columns:
             expr = self._expression(text)
             leaf = leaf_of(infer(expr, self._schema))
-            wanted = String if _is_texts(categories) else Primitive
-            if not isinstance(leaf, wanted | Unknown):
-                what = "text" if wanted is String else "numbers"
+            what = _wanted(categories)
+            if not _is_kind(leaf, what):
                 raise _mistake(
                     name, f"{text or 'the result'} is {leaf}", f"an axis here takes {what}"
                 )
@@ -187,8 +186,23 @@ def _categories(name: str, values: object) -> tuple[int, ...] | tuple[str, ...]:
     )
 
 
-def _is_texts(values: object) -> bool:
-    return isinstance(values, Sequence) and any(isinstance(item, str) for item in values)
+def _wanted(categories: object) -> str:
+    """Return what an axis with `categories` takes; None is an axis with bins."""
+    if categories is None:
+        return "numbers"
+    texts = isinstance(categories, Sequence) and any(isinstance(item, str) for item in categories)
+    return "text" if texts else "whole numbers"
+
+
+def _is_kind(leaf: Type, wanted: str) -> bool:
+    match leaf:
+        case Unknown():
+            return True
+        case Primitive(dtype):
+            whole = dtype.startswith(("int", "uint", "bool"))
+            return wanted == "numbers" or (wanted == "whole numbers" and whole)
+        case _:
+            return isinstance(leaf, String) and wanted == "text"
 
 
 def _is_number(value: object) -> TypeGuard[float]:

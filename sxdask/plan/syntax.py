@@ -310,8 +310,23 @@ class _Visitor:
         if op is None:
             self.refuse(node, "@ is not part of the language")
         if op in {"&", "|"}:
-            return balanced(op, [self.visit(item) for item in _operands(node, type(node.op))])
+            parts = [self._parts(item, op) for item in _operands(node, type(node.op))]
+            return balanced(op, [part for some in parts for part in some])
         return Binary(op, self.visit(node.left), self.visit(node.right), self.span(node))
+
+    def _parts(self, node: ast.expr, op: str) -> list[Expr]:
+        """Return what `node` adds to a chain: ``a < b < c`` among others with & is two parts."""
+        expr = self.visit(node)
+        if op != "&" or not isinstance(node, ast.Compare):
+            return [expr]
+        found, todo = [], [expr]
+        while todo:
+            item = todo.pop()
+            if isinstance(item, Binary) and item.op == "&":
+                todo += [item.right, item.left]
+            else:
+                found.append(item)
+        return found
 
     def _compare(self, node: ast.Compare) -> Expr:
         require_parentheses(node, self.source, self._lead, self._is_mistake)

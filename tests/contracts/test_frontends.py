@@ -219,8 +219,8 @@ class TestQastle(PlanContract):
 
 class TestTCut(PlanContract):
     name = "tcut"
-    # numbers of ROOT are doubles, and signs may repeat
-    harmless = frozenset({"9 ** 9 ** 9 ** 9", "1 << 10000000000", "-" * 100_000 + "1"})
+    # ROOT shifts by the last six bits of the number, and signs may repeat
+    harmless = frozenset({"1 << 10000000000", "-" * 100_000 + "1"})
 
     def request(self, columns, conditions):
         return {"selection": written(conditions, " && "), "columns": columns}

@@ -186,6 +186,24 @@ def skyhook_muons(e):
     return e[kept][["event", "Muon_pt", "Muon_eta", "Muon_phi"]]
 
 
+def tcut_dimuon(e):
+    central = ak.sum(abs(e.Muon_eta) < 2.4, axis=1) == 2
+    e = e[(e.nMuon == 2) & e.HLT_IsoMu24 & central]
+    e = e[e.Muon_charge[:, 0] * e.Muon_charge[:, 1] < 0]
+    muons = (e[f"Muon_{name}"] for name in ("pt", "eta", "phi"))
+    pt, eta, phi = (ak.values_astype(values, np.float64) for values in muons)
+    angles = np.cosh(eta[:, 0] - eta[:, 1]) - np.cos(phi[:, 0] - phi[:, 1])
+    e = e[np.sqrt(2 * pt[:, 0] * pt[:, 1] * angles) > 60]
+    jet_pt = ak.values_astype(e.Jet_pt, np.float64)
+    return {
+        "event": e.event,
+        "Muon_pt": e.Muon_pt,
+        "MET_pt": e.MET_pt,
+        "leading_pt": ak.fill_none(ak.max(e.Muon_pt, axis=1), 0),
+        "ht": ak.sum(jet_pt * (jet_pt > 30), axis=1),
+    }
+
+
 def python_function(e):
     e = e[e.nMuon >= 2]
     names = ("pt", "eta", "phi", "charge")
@@ -226,6 +244,7 @@ BY_HAND: dict[str, Callable[[Any], Any]] = {
         many_files,
         wide_file,
         skyhook_muons,
+        tcut_dimuon,
         python_function,
     )
 }

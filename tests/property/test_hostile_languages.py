@@ -112,9 +112,17 @@ LARGE = {
 }
 
 
+# In cuts a run of signs is one sign, shifts take six bits, and no cut passes everything.
+HARMLESS = {("tcut", "1 << 100000000000"), ("tcut", DEEP["minus"]), ("tcut", DEEP["blanks"])}
+
+
 def refused(language, text):
     """Check that `text` ends soon as a mistake of the user, in a message of a few lines."""
     before = time.process_time()
+    if (language, text) in HARMLESS:
+        with within(SECONDS):
+            FRONTENDS.load(language)(LIMITS).parse(text, Source())
+        return
     with within(SECONDS), pytest.raises(SxdaskError) as caught:
         FRONTENDS.load(language)(LIMITS).parse(text, Source())
     assert time.process_time() - before < 5

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sxdask.core.errors import RequestError, close_names
+from sxdask.plan.lexer import require_size
 from sxdask.plan.nodes import Filter, Node, Output, Plan, Project, Scan
 from sxdask.plan.place import SourceText
 from sxdask.plan.tcut.columns import columns_of_request
@@ -55,7 +56,8 @@ class TCutFrontend:
         cut = request.get("selection")
         if not isinstance(cut, str):
             raise RequestError(f"a cut is text, not {cut!r}"[:200], hint="such as: Muon_pt > 20")
-        if cut.strip():
+        require_size(cut, self._limits)
+        if cut.strip(" \t\r\n"):
             text = SourceText(cut, tree)
             formula = parse_formula(text, self._limits)
             node = Filter(node, Meaning(schema, text, self._limits).cut(formula))

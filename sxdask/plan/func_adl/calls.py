@@ -9,6 +9,7 @@ from sxdask.plan.binding import Argument, BindingError, bind
 from sxdask.plan.expr import BinaryOp, Call, Column, CompareOp, Constant, Expr
 from sxdask.plan.func_adl import arithmetic, sequences, vectors, xaod
 from sxdask.plan.func_adl.tree import (
+    OPERATORS,
     Attribute,
     Binary,
     Compare,
@@ -141,10 +142,13 @@ def _method(evaluator: Evaluator, function: Attribute, tree: CallTree, scope: Sc
         Picks: "a list",
         Array: "this value",
     }[type(value)]
-    hint = f"call the function: {function.name}(...)" if is_function(function.name) else None
+    hint = close_names(function.name, (*OPERATORS, *vectors.CONVERSIONS)) or None
+    if is_function(function.name):
+        hint = f"call the function: {function.name}(...)"
     if isinstance(value, Event) and value.prefix + function.name in evaluator.algebra.schema:
         hint = f"a branch is not called: e.{function.name}"
-    return evaluator.refuse_at(function.span, f"{what} has no method {function.name!r}", hint)
+    place = None if function.span is None else (function.span[1] - len(function.name),) * 2
+    return evaluator.refuse_at(place, f"{what} has no method {function.name!r}", hint)
 
 
 def _takes(what: str, count: int) -> str:

@@ -66,6 +66,8 @@ def _value(context: Context, node: Formula, scope: Instances) -> Value:
     span = (node.start, node.stop)
     match node:
         case tree.Number(value):
+            if math.isinf(value):
+                raise context.refused(node, "the number is beyond double precision")
             return constant(value, span)
         case tree.Text(value):
             return Value(Constant(value, span), TEXT)
@@ -114,7 +116,10 @@ def _infix(context: Context, node: tree.Infix, scope: Instances) -> Value:
         if TEXT in {left.dtype, right.dtype}:
             return _texts(context, node, left, right)
     left, right = (context.numeric(item, scope) for item in node.operands)
-    return operated(node.op, left, right, span)
+    found = operated(node.op, left, right, span)
+    if node.op == "^" and found.constant is not None and math.isinf(found.constant):
+        raise context.refused(node, "the power is beyond double precision")
+    return found
 
 
 def _texts(context: Context, node: tree.Infix, left: Value, right: Value) -> Value:

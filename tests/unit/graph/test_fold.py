@@ -58,6 +58,17 @@ def test_a_value_of_the_event_meets_every_item_of_a_list() -> None:
     assert found.values().tolist() == [[2, 0, 0, 1, 0, 0], [0, 0, 1, 2, 0, 1]]
 
 
+def test_two_axes_may_be_of_one_column() -> None:
+    found = filled(Axis("met", bins=2, start=0, stop=60), Axis("met", bins=3, start=0, stop=60))
+    assert found.values().tolist() == [[2, 1, 0], [0, 1, 2]]
+
+
+def test_a_column_may_have_the_name_of_an_argument_of_fill() -> None:
+    rows = ak.Array({"weight": [1.0, 2.0], "sample": [1.0, 2.0]})
+    axes = (Axis("weight", bins=3, start=0, stop=3), Axis("sample", bins=3, start=0, stop=3))
+    assert filled(*axes, weight="weight", rows=rows).sum().value == 3
+
+
 def test_categories_are_filled_by_value() -> None:
     assert filled(Axis("kind", categories=("a", "b"))).values().tolist() == [3, 2]
 
