@@ -85,8 +85,9 @@ def load(
     if dataset is not None:
         data = Dataset(replace(dataset.source, settings=values))
         if recipe.tree is not None:
-            files = replace(data.source.files, tree=recipe.tree)
-            data = Dataset(Source(files, values))
+            named = data.source.files
+            entries = tuple(replace(entry, tree=recipe.tree) for entry in named.files)
+            data = Dataset(Source(replace(named, files=entries, tree=recipe.tree), values))
     else:
         data = _dataset_of(recipe, str(path), values)
     query = Query.parse(recipe.language, recipe.request, data.source, title=recipe.title)

@@ -293,3 +293,14 @@ def test_a_recipe_tells_a_physicist_what_it_is(path, request, monkeypatch):
 
 def test_nothing_is_left_without_a_check():
     assert {path.stem for path in RECIPES} == set(BY_HAND)
+
+
+@pytest.mark.samples
+def test_the_tree_of_a_recipe_is_that_of_any_data(samples: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "runs.yaml"
+    text = "language: func_adl\nselection: EventDataset().Count()\n"
+    recipe.write_text(f"tree: Runs\n{text}")
+    data = sx.dataset(samples / "nano_dy.root")
+    assert sx.load(recipe, dataset=data).compute() == 1
+    recipe.write_text(text)
+    assert sx.load(recipe, dataset=data).compute() == 40
