@@ -143,6 +143,11 @@ def join(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables([_without_facts(table) for table in tables])
 
 
+def no_rows(schema: pa.Schema) -> pa.Table:
+    """Return a table without rows; unlike ``schema.empty_table()`` it may have tuples in it."""
+    return pa.Table.from_batches([], schema=schema)
+
+
 def schema_to_text(schema: pa.Schema) -> str:
     """Return `schema` as text for a JSON file."""
     return b64encode(schema.serialize()).decode()

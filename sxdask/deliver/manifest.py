@@ -204,11 +204,11 @@ class Manifest:
         RequestError
             If there are several outputs and none is named, or no such output.
         """
-        from sxdask.deliver.encode import join, schema_from_text
+        from sxdask.deliver.encode import join, no_rows, schema_from_text
 
         name = self._chosen(output)
         tables = [self._read(entry) for entry in self._of(name)]
-        return join(tables or [schema_from_text(self.schemas[name]).empty_table()])
+        return join(tables or [no_rows(schema_from_text(self.schemas[name]))])
 
     def to_awkward(self, output: str | None = None) -> ak.Array:
         """Return the partitions of `output`, joined in order, as one awkward array."""
@@ -221,7 +221,12 @@ class Manifest:
         import pyarrow.dataset as pads
         from pyarrow.fs import FSSpecHandler, PyFileSystem
 
-        entries = self._of(self._chosen(output))
+        from sxdask.deliver.encode import no_rows, schema_from_text
+
+        name = self._chosen(output)
+        entries = self._of(name)
+        if not entries:
+            return pads.dataset(no_rows(schema_from_text(self.schemas[name])))
         if "://" not in self.location:
             return pads.dataset(
                 [self._store.full(entry.object) for entry in entries], format=self.format

@@ -27,7 +27,7 @@ from sxdask.core.types import ENTRY_COLUMNS
 from sxdask.graph.kernel import MaskProgram, Program, compile_program, run
 from sxdask.graph.partition import partition_entries
 from sxdask.graph.reader import PlanReader
-from sxdask.graph.shape import assemble, parts_of
+from sxdask.graph.shape import assemble, parts_of, widened
 from sxdask.plan.bounds import is_fallible, zone_test
 from sxdask.plan.expr import Binary, Column, Expr, columns_of
 from sxdask.plan.fingerprint import fingerprint
@@ -157,7 +157,7 @@ def lower(
     names = tuple(name for name, _ in outputs)
     kinds = [indexes[positions.index(position)] for position in range(len(layouts.found))]
     _require_same_conditions(conjuncts, layouts.found, kinds)
-    form = _common_form(names, program, layouts.found, kinds, output.shape)
+    form = _common_form(output, names, program, layouts.found, kinds)
     reader = PlanReader(
         names=names,
         program=program,
@@ -334,12 +334,15 @@ def _misfit(
 
 
 def _common_form(
+    output: Output,
     names: tuple[str, ...],
     program: Program,
     layouts: Sequence[Layouts],
     indexes: Sequence[FileIndex],
-    shape: Shape,
 ) -> str:
+    """Return the form of the rows; those that fill histograms may have any kind of numbers."""
+    shape = output.shape
+    fills = isinstance(output.reduction, tuple)
     first = result_form(names, program, _column_forms(program, layouts[0]), shape)
     for position, columns in enumerate(layouts[1:], start=1):
         try:
@@ -351,11 +354,13 @@ def _common_form(
             continue
         pair = [parts_of(ak.forms.from_json(form), names, shape) for form in (first, other)]
         for name in names:
-            kinds = [forms[name].type for forms in pair]
-            if kinds[0] != kinds[1]:
+            kinds = [item[name].type for item in pair]
+            alike = [widened(item[name]).type for item in pair] if fills else kinds
+            if alike[0] != alike[1]:
                 file = indexes[position].url
+                what = f"output {name!r}" if name else "the result"
                 raise SchemaMismatchError(
-                    f"output {name!r} is {kinds[0]} in the first file and {kinds[1]} in {file!r}",
+                    f"{what} is {kinds[0]} in the first file and {kinds[1]} in {file!r}",
                     hint="ask for the two kinds of file as two datasets",
                     file=file,
                     branch=name,

@@ -51,6 +51,17 @@ def parts_of(form: Form, names: Sequence[str], shape: Shape) -> dict[str, Form]:
     return {names[0]: form} if shape.bare else dict(zip(names, form.contents, strict=True))
 
 
+def widened(form: Form) -> Form:
+    """Return `form` with every number in double precision."""
+    return ak.transform(_widen, form.length_zero_array()).layout.form
+
+
+def _widen(layout: Content, **_: Any) -> Content | None:
+    if not isinstance(layout, NumpyArray) or layout.parameter("__array__") is not None:
+        return None
+    return NumpyArray(layout.data.astype(np.float64)) if layout.data.dtype.kind in "iuf" else None
+
+
 def _content(value: Any, num_rows: int) -> Content:
     if not isinstance(value, ak.Array):
         value = ak.Array(np.full(num_rows, value))

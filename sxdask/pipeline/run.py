@@ -108,7 +108,7 @@ class Run:
 
     def _by_file(self) -> pa.Table | list[pa.Table]:
         """Return the rows of each file as one table, in dataset order; of one file that table."""
-        from sxdask.deliver.encode import join, schema_from_text
+        from sxdask.deliver.encode import join, no_rows, schema_from_text
         from sxdask.rootio.identity import normalise_url
 
         files: dict[str, dict[int, pa.Table]]
@@ -116,7 +116,7 @@ class Run:
         for _, piece, rows in self.tables():
             files[piece.url][piece.index] = rows
         (table,) = self._compiled.tables
-        empty = schema_from_text(self._labels(table).schema(table.reader)).empty_table()
+        empty = no_rows(schema_from_text(self._labels(table).schema(table.reader)))
         found = [
             join([parts[index] for index in sorted(parts)]) if parts else empty
             for parts in files.values()

@@ -52,3 +52,13 @@ def test_a_cluster_delivers_the_same(files, truth, tmp_path):
     with LocalBackend(2, threads_per_worker=1) as client:
         manifest = request(files).deliver(tmp_path / "out", client=client)
     assert ak.array_equal(manifest.to_awkward(), truth)
+
+
+@pytest.mark.parametrize("rows", ["{'pt': e.Muon_pt, 'met': e.MET_pt}", "(e.MET_pt, e.nMuon)"])
+def test_a_delivery_of_nothing_reads_back_with_its_types(files, tmp_path, rows):
+    text = f"EventDataset().Where(lambda e: e.MET_pt > 1e9).Select(lambda e: {rows})"
+    query = sx.request("func_adl", text, dataset=sx.dataset([str(path) for path in files]))
+    manifest = query.deliver(tmp_path / "out", scheduler="threads")
+    assert manifest.rows == 0
+    assert str(manifest.to_awkward().type) == str(query.compute(scheduler="threads").type)
+    assert manifest.dataset().schema.equals(manifest.to_table().schema)

@@ -9,6 +9,7 @@ import awkward as ak
 import hist
 import numpy as np
 import pytest
+import uproot
 import yaml
 from typer.testing import CliRunner
 
@@ -21,6 +22,7 @@ from sxdask.plan.codec import plan_from_json, plan_to_json
 from sxdask.plan.expr import Column
 from sxdask.plan.nodes import Output, Plan, Project, Scan
 from sxdask.testing import write_nanoaod_files
+from tests.refusals import error_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,3 +164,18 @@ def test_entry_numbers_prune_partitions_without_statistics(ds: sx.Dataset) -> No
 def test_entry_columns_are_in_no_schema_and_in_no_glob(ds: sx.Dataset) -> None:
     assert "Entry$" not in list(ds.schema)
     assert "Entry$" not in list(ds.select("*").schema)
+
+
+def test_files_with_other_types_of_numbers_fill_one_histogram(tmp_path: Path) -> None:
+    kinds = [(np.int32, np.float32), (np.uint8, np.float64), (np.float32, np.int16)]
+    for number, (whole, real) in enumerate(kinds):
+        with uproot.recreate(tmp_path / f"{number}.root") as file:
+            items = ak.values_astype(ak.Array([[1, 2], [], [3]]), real)
+            file["Events"] = {"n": np.arange(3, dtype=whole), "x": items}
+    data = sx.dataset(f"{tmp_path}/*.root")
+    axes = [{"column": "x", "bins": 2, "start": 0, "stop": 4}, {"column": "n", "edges": [0, 1, 9]}]
+    found = data.fill(both={"axes": axes}).compute()
+    assert found.values().tolist() == [[3, 0], [3, 3]]
+    assert "'x' is var * float32" in error_of(data.select("x").compute, "SX304").problem
+    bare = sx.request("func_adl", "lambda e: e.x", dataset=data)
+    assert "the result is var * float32" in error_of(bare.compute, "SX304").problem
