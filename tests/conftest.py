@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,16 @@ def own_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 patch.delenv(name)
         patch.setenv("SXDASK_CACHE_DIR", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def no_lost_client() -> Iterator[None]:
+    """Forget a Dask client whose scheduler is gone, so that one lost cluster fails one test."""
+    yield
+    found = sys.modules.get("distributed.client")
+    client = None if found is None else found._get_global_client()
+    if client is not None and client.status != "running":
+        found._set_global_client(None)  # type: ignore[union-attr]
 
 
 @pytest.fixture(scope="session")

@@ -100,6 +100,9 @@ def choose_runner(client: Any = None, scheduler: Any = None) -> Runner:
         import dask
 
         scheduler = dask.config.get("scheduler", None)
+        if scheduler == "dask.distributed":
+            # what a Client wrote there; it stays behind when the last of two is closed first
+            scheduler = None
     if client is None and scheduler in {"distributed", "dask.distributed"}:
         client = active_client()
         if client is None:

@@ -66,3 +66,8 @@ def test_choosing_does_not_import_distributed():
         "sys.exit('distributed' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_a_closed_client_left_in_the_configuration_asks_for_nothing() -> None:
+    with dask.config.set(scheduler="dask.distributed"):
+        assert isinstance(choose_runner(), ThreadRunner)
