@@ -10,11 +10,24 @@ from sxdask.core.types import Primitive, Record
 from sxdask.plan.broadcast import leaf_of
 from sxdask.plan.expr import Column, Constant, Slice, Subscript
 from sxdask.plan.func_adl import sequences, vectors, xaod
+from sxdask.plan.func_adl.guards import position_or_missing
 from sxdask.plan.func_adl.tree import Attribute, Item, Name, Range, Tree
 from sxdask.plan.func_adl.tree import Value as Literal
-from sxdask.plan.func_adl.values import Array, Event, Picks, Struct, Value, lists_of, map_arrays
+from sxdask.plan.func_adl.values import (
+    Array,
+    Event,
+    Picks,
+    Struct,
+    Value,
+    leaves,
+    lists_of,
+    loops_of,
+    map_arrays,
+    with_lists,
+)
 from sxdask.plan.func_adl.xaod_objects import Objects
 from sxdask.plan.functions import CONSTANTS, MODULES
+from sxdask.plan.promotion import is_integer
 
 if TYPE_CHECKING:
     from sxdask.core.types import Type
@@ -61,11 +74,24 @@ def named(
         case Array():
             if value.is_momentum:
                 return vectors.named(evaluator, value, name, span)
-            if _record_of(value.type) is None:
+            if _record_of(value.type) is not None:
+                return evaluator.algebra.field(value, name, span)
+            group = None if as_item else _group(evaluator, value)
+            if group is None:
                 evaluator.refuse_at(
                     span, f"{value.type} has no {name!r}: it is no record", _HINTS.get(name)
                 )
-            return evaluator.algebra.field(value, name, span)
+            return branch(evaluator, group, name, span, as_item=False)
+
+
+def _group(evaluator: Evaluator, value: Array) -> Event | None:
+    """Return the branches ``Jet.PT`` and so on, where `value` is a branch ``Jet`` beside them."""
+    if not isinstance(value.expr, Column) or len(value.loops) != 1:
+        return None
+    prefix = f"{value.expr.name}."
+    if not any(name.startswith(prefix) for name in evaluator.algebra.schema):
+        return None
+    return Event(value.loops[0], prefix)
 
 
 def _record_of(kind: Type) -> Record | None:
@@ -78,7 +104,7 @@ def branch(
 ) -> Value:
     """Return the branch `name` of the event.
 
-    ``e.Jet.PT`` finds a branch ``Jet.PT`` if there is none called ``Jet``.
+    ``e.Jet.PT`` finds a branch ``Jet.PT``, also beside a counter ``Jet``.
 
     Raises
     ------
@@ -124,7 +150,7 @@ def item(evaluator: Evaluator, tree: Item, scope: Scope) -> Value:
         case Array(expr=Constant(value=int() as number)) if not isinstance(number, bool):
             return at_position(evaluator, value, number, tree, scope)
         case Array():
-            return _picked(evaluator, value, place, tree)
+            return _picked(evaluator, value, place, tree, scope)
         case _:
             return evaluator.refuse(
                 index, "an index is a number, a name, a mask or a list of numbers"
@@ -189,7 +215,15 @@ def _bound(evaluator: Evaluator, part: Tree | None) -> int | None:
     return evaluator.refuse(part, "the bounds of a slice are whole numbers")
 
 
-def _picked(evaluator: Evaluator, value: Value, index: Array, tree: Item) -> Value:
+def _picked(evaluator: Evaluator, value: Value, index: Array, tree: Item, scope: Scope) -> Value:
+    if _is_position(value, index):
+        if scope.guarded:
+            first = next(leaves(value))
+            index = position_or_missing(evaluator.algebra, index, first, tree.span)
+        # one item for each turn of a loop: all of them at once are a list of positions
+        around = index.loops[:-1]
+        found = sequences.pick(evaluator, value, replace(index, loops=around), tree.span)
+        return with_lists(found, -1, lambda array: (*array.loops, index.loops[-1]))
     if lists_of(value) < 1 or index.lists != 1:
         evaluator.refuse(
             tree,
@@ -199,6 +233,15 @@ def _picked(evaluator: Evaluator, value: Value, index: Array, tree: Item) -> Val
     if not isinstance(leaf_of(index.type), Primitive):
         evaluator.refuse(tree.index, f"an index cannot be {index.type}")
     return sequences.pick(evaluator, value, index, tree.span)
+
+
+def _is_position(value: Value, index: Array) -> bool:
+    """Say whether `index` is a number for each turn of a loop inside of those of a list `value`."""
+    if type(value) not in {Array, Struct} or lists_of(value) < 1 or index.lists != 0:
+        return False
+    last = index.loops[-1] if len(index.loops) > 1 else None
+    outside = last is not None and all(loop.level < last.level for loop in loops_of(value))
+    return outside and is_integer(leaf_of(index.type))
 
 
 _HINTS: Final = {

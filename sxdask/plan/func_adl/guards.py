@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sxdask.core.types import FixedList, ListOf, Option, Record, Type
-from sxdask.plan.expr import Call, Constant, Slice, Subscript
-from sxdask.plan.func_adl.tree import Item, Lambda, Operator, Tree
+from sxdask.plan.expr import Binary, Call, Compare, Constant, Slice, Subscript, Unary
+from sxdask.plan.func_adl.tree import Item, Lambda, Operator, Range, Tree
 from sxdask.plan.func_adl.tree import Value as Literal
 from sxdask.plan.func_adl.values import Array, Picks, Struct, Value
 
@@ -40,11 +40,25 @@ def may_miss(tree: Tree) -> bool:
                 todo.extend(node)
             case Operator(name=name) if name in _PICKING:
                 return True
-            case Item(index=Literal(value=int())):
+            case Item(index=Range() | Literal(value=str())):
+                todo.append(node.value)
+            case Item():
                 return True
             case _ if hasattr(node, "__dataclass_fields__") and not isinstance(node, Lambda):
                 todo.extend(getattr(node, slot) for slot in node.__dataclass_fields__)
     return False
+
+
+def position_or_missing(
+    algebra: Algebra, position: Array, array: Array, span: Span | None
+) -> Array:
+    """Return `position`, missing where the list of `array` has no such item."""
+    length = algebra.call("num", array, span=span, axis=len(array.loops))
+    below = algebra.elementwise(lambda x, n: Compare("<", x, n, span), position, length)
+    least = algebra.elementwise(lambda n: Unary("-", n, span), length)
+    above = algebra.elementwise(lambda x, n: Compare(">=", x, n, span), position, least)
+    there = algebra.elementwise(lambda x, y: Binary("&", x, y, span), below, above)
+    return algebra.elementwise(lambda x, y: Call("mask", (x, y), (), span), position, there)
 
 
 def item_or_missing(algebra: Algebra, array: Array, number: int, span: Span | None) -> Array:

@@ -44,6 +44,7 @@ SCHEMA = Schema(
         Field("Trk.pt", jagged("float64")),
         Field("Trk.q", jagged("int32")),
         Field("odd name", number("float64")),
+        Field("nmu.half", number("float64")),
         Field("broken", number("float64"), reason="AsObjects of TRef"),
     ),
     tree="t",
@@ -98,6 +99,7 @@ def _events() -> list[dict[str, Any]]:
                 "Trk.pt": numbers(tracks),
                 "Trk.q": [int(item) for item in rng.choice([-1, 1], tracks)],
                 "odd name": numbers(1)[0],
+                "nmu.half": muons / 2,
             }
         )
     return found

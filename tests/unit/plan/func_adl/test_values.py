@@ -16,6 +16,7 @@ PER_EVENT = {
     "e.met": lambda e: e.met,
     "e['odd name'] + 1": lambda e: vars(e)["odd name"] + 1,
     "e.Trk.pt.Count() + e['Trk.q'].Count()": lambda e: 2 * len(vars(e)["Trk.pt"]),
+    "e.nmu.half + e.nmu": lambda e: 1.5 * e.nmu,  # branches `nmu` and `nmu.half`
     "-e.met * 2 + e.nmu / 4 - e.nmu // 2 + e.nmu % 3 + e.nmu ** 2": lambda e: (
         -e.met * 2 + e.nmu / 4 - e.nmu // 2 + e.nmu % 3 + e.nmu**2
     ),
@@ -111,6 +112,12 @@ LAZY = {
     "e.mu_pt.First() if e.mu_pt.Count() > 0 else -1.0": lambda e: e.mu_pt[0] if e.mu_pt else -1.0,
     "0.0 if e.nmu < 2 else e.mu_pt.ElementAt(1) * 2": lambda e: (
         0.0 if e.nmu < 2 else e.mu_pt[1] * 2
+    ),
+    "e.mu_q.Select(lambda q: e.jet_pt[q] if e.jet_pt.Count() > 1 else 0.0)": lambda e: [
+        e.jet_pt[q] if len(e.jet_pt) > 1 else 0.0 for q in e.mu_q
+    ],
+    "e.mu_q.Where(lambda q: 0 <= q < e.jet_pt.Count() and e.jet_pt[q] > 50).Count()": lambda e: len(
+        [q for q in e.mu_q if 0 <= q < len(e.jet_pt) and e.jet_pt[q] > 50]
     ),
     "e.mu_pt[-2] if e.nmu >= 2 else e.met": lambda e: e.mu_pt[-2] if e.nmu >= 2 else e.met,
     "e.nmu > 0 and e.mu_pt.First() > 50": lambda e: e.nmu > 0 and e.mu_pt[0] > 50,
