@@ -74,6 +74,12 @@ def no_lost_client() -> Iterator[None]:
     client = None if found is None else found._get_global_client()
     if client is not None and client.status != "running":
         found._set_global_client(None)  # type: ignore[union-attr]
+        client = None
+    # A client writes itself into Dask's configuration, and the last of two that are
+    # closed in the wrong order leaves it there.
+    dask = sys.modules.get("dask.config")
+    if client is None and dask is not None and dask.get("scheduler", None) == "dask.distributed":
+        dask.config.pop("scheduler")
 
 
 @pytest.fixture(scope="session")
