@@ -67,19 +67,36 @@ def own_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def no_lost_client() -> Iterator[None]:
-    """Forget a Dask client whose scheduler is gone, so that one lost cluster fails one test."""
+def no_client_stays_behind() -> Iterator[None]:
+    """Fail a test that leaves a Dask client behind, and spare the tests after it.
+
+    sxdask runs on the client that is active, so a forgotten one is part of every
+    test that follows in this process. Clusters of a module's own fixture are older
+    than the test and may stay, as long as they answer.
+    """
+    before = _living_clients(forget={"closed", "closing", "connecting", "newly-created"})
     yield
+    left = [client for client in _living_clients(forget={"closed"}) if client not in before]
+    for client in left:
+        client.close(timeout=5)
+    config = sys.modules.get("dask.config")
+    if config is not None and not before and config.get("scheduler", None) == "dask.distributed":
+        config.config.pop("scheduler")  # the last of two that were closed in the wrong order
+    assert not left, f"this test leaves Dask clients behind: {left}"
+
+
+def _living_clients(forget: set[str]) -> list[Any]:
+    """Return the clients that Dask may take for the active one, but those in a state to forget."""
     found = sys.modules.get("distributed.client")
-    client = None if found is None else found._get_global_client()
-    if client is not None and client.status != "running":
-        found._set_global_client(None)  # type: ignore[union-attr]
-        client = None
-    # A client writes itself into Dask's configuration, and the last of two that are
-    # closed in the wrong order leaves it there.
-    dask = sys.modules.get("dask.config")
-    if client is None and dask is not None and dask.get("scheduler", None) == "dask.distributed":
-        dask.config.pop("scheduler")
+    if found is None:
+        return []
+    for number, client in list(found._global_clients.items()):
+        if client.status in forget:
+            del found._global_clients[number]
+    current = found._current_client.get()
+    if current is not None and current.status in forget:
+        found._current_client.set(None)
+    return list(found._global_clients.values())
 
 
 @pytest.fixture(scope="session")

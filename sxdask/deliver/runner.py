@@ -131,6 +131,7 @@ def active_client() -> Any:
     if distributed is None:
         return None
     try:
-        return distributed.get_client()
+        client = distributed.get_client()
     except ValueError:
         return None
+    return None if client.status == "closed" else client

@@ -212,9 +212,15 @@ def _failure(step: Step, error: Exception) -> RequestError:
     cause = lines[0].partition(" (in compiled code: ")[0] if lines else type(error).__name__
     hint = None
     if step.name == "subscript" and isinstance(error, IndexError | ValueError):
-        hint = "some events have fewer items: add a condition on the count, or use firsts(...)"
+        hint = (
+            "some events have fewer items: add a condition on the count,"
+            " or in native expressions use firsts(...)"
+        )
     elif "broadcast" in cause:
-        hint = "the two sides have different list lengths; combine with cartesian(...) instead"
+        hint = (
+            "the two sides have different list lengths; combine with cartesian(...) instead,"
+            " in func_adl with a Select inside a Select"
+        )
     return RequestError(f"{step.text} cannot be evaluated: {cause}", hint=hint, operation=step.name)
 
 

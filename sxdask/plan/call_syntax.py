@@ -41,7 +41,8 @@ def read_call(reader: Reader, node: ast.Call) -> Expr:
             raise reader.source.type_error(
                 Constant(None, span), f"{name!r} is a branch and cannot be called"
             )
-        reader.refuse(node, f"there is no function {name!r}", close_names(name, function_names()))
+        hint = "use num(...)" if name == "len" else close_names(name, function_names())
+        reader.refuse(node, f"there is no function {name!r}", hint)
     positional, named = _arguments(reader, node, function)
     try:
         args, options = bind(function, positional, named, standard_axis=reader.scope.standard_axis)

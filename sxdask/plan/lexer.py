@@ -15,8 +15,11 @@ from keyword import iskeyword
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sxdask.core.errors import RequestTooLargeError
+from sxdask.plan.place import meant_by
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sxdask.plan.place import SourceText
 
 MAX_TOKENS: Final = 50_000
@@ -58,12 +61,15 @@ class Spelling:
         What is wrong where a quote begins no text.
     odd_name
         How to write the name of a branch that is not a plain word.
+    logic
+        What to write for ``&&``, ``||`` and ``!`` of C++.
     """
 
     string: str
     max_string: int
     not_closed: str
     odd_name: str
+    logic: Mapping[str, str]
 
     def pattern(self) -> re.Pattern[str]:
         """Return the expression that finds the next token; `re` remembers it."""
@@ -75,6 +81,11 @@ NATIVE: Final = Spelling(
     max_string=_MAX_NAME,
     not_closed="this text is not closed on its line, or has a backslash in it",
     odd_name='get("...")',
+    logic={
+        "&&": "use & between parentheses: (a > 1) & (b < 2)",
+        "||": "use | between parentheses: (a > 1) | (b < 2)",
+        "!": "use ~ for logical not: ~(a > 1)",
+    },
 )
 """Native and uproot-raw expressions: a text is the name of a branch."""
 
@@ -188,11 +199,11 @@ class _Scan:
             raise self._source.syntax_error(
                 position,
                 f"{token}{token} is not part of the language",
-                hint=f"use {token} between parentheses: (a > 1) {token} (b < 2)",
+                hint=self._spelling.logic[token + token],
             )
         if kind == "operator" and token.startswith("!") and len(token) == 1:
             raise self._source.syntax_error(
-                position, "! is not part of the language", hint="use ~ for logical not: ~(a > 1)"
+                position, "! is not part of the language", hint=self._spelling.logic["!"]
             )
 
     def _count(self, kind: str, token: str) -> None:
@@ -211,7 +222,7 @@ class _Scan:
 
     def _bad_character(self, position: int) -> Exception:
         character = self._source.text[position]
-        hint = _HINTS.get(character)
+        hint = _HINTS.get(character) or meant_by(character)
         if character in "'\"":
             problem = self._spelling.not_closed
         elif character.isprintable():

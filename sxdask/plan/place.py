@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sxdask.core.errors import (
     SelectionSyntaxError,
@@ -18,6 +18,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sxdask.plan.expr import Expr
+
+
+_LOOK_ALIKES: Final = {
+    **dict.fromkeys("\u201c\u201d\u201e\u2033\u00ab\u00bb", '"'),
+    **dict.fromkeys("\u2018\u2019\u201a\u2032\u00b4`", "'"),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
+    **dict.fromkeys("\u00d7\u00b7\u22c5\u2217", "*"),
+    **dict.fromkeys("\u00a0\u2002\u2003\u2007\u2009\u200a\u202f\u3000", " "),
+    "\u2264": "<=",
+    "\u2265": ">=",
+    "\u2260": "!=",
+    "\u00b2": "**2",
+    "\u00b3": "**3",
+    "\u2215": "/",
+    "\u00f7": "/",
+}
+"""What papers, slides and PDF files have where a keyboard has ASCII."""
+
+
+def meant_by(character: str) -> str | None:
+    """Return a hint for a character that looks like one of the language."""
+    plain = _LOOK_ALIKES.get(character)
+    if plain is None:
+        return None
+    return "write an ordinary blank" if plain == " " else f"write {plain} of the keyboard"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from distributed import Client
+from distributed.comm import parse_address
+from distributed.comm.registry import get_backend
 
 from sxdask.clusters.backend import ClusterBackend
 from sxdask.core.errors import RequestError, SystemFaultError
@@ -22,6 +24,8 @@ class AddressBackend(ClusterBackend):
         """Connect; return a client that is the active one."""
         if self._client is None:
             try:
+                # First: a Client that fails at this stays behind as the active one.
+                get_backend(parse_address(self.address, strict=True)[0])
                 self._client = Client(self.address, timeout=self.timeout_s)
             except ValueError as error:
                 raise RequestError(

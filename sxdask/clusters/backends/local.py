@@ -64,7 +64,10 @@ class LocalBackend(ClusterBackend):
             try:
                 cluster = self._cluster(folder)
                 stack.callback(_stop, cluster)
-                client = stack.enter_context(Client(cluster))
+                # Not as a context manager: those left in another order than they were
+                # entered bring a client back that is closed already.
+                client = Client(cluster)
+                stack.callback(client.close)
             except (OSError, RuntimeError, TimeoutError) as error:
                 raise SystemFaultError(
                     f"no local cluster: {error}",

@@ -11,7 +11,7 @@ from sxdask.plan.broadcast import leaf_of
 from sxdask.plan.expr import Column, Constant, Slice, Subscript
 from sxdask.plan.func_adl import sequences, vectors, xaod
 from sxdask.plan.func_adl.guards import position_or_missing
-from sxdask.plan.func_adl.tree import Attribute, Item, Name, Range, Tree
+from sxdask.plan.func_adl.tree import OPERATORS, Attribute, Item, Name, Range, Tree
 from sxdask.plan.func_adl.tree import Value as Literal
 from sxdask.plan.func_adl.values import (
     Array,
@@ -78,9 +78,9 @@ def named(
                 return evaluator.algebra.field(value, name, span)
             group = None if as_item else _group(evaluator, value)
             if group is None:
-                evaluator.refuse_at(
-                    span, f"{value.type} has no {name!r}: it is no record", _HINTS.get(name)
-                )
+                advice = f"call it: .{name}()" if name in OPERATORS else _HINTS.get(name)
+                kind = sequences.shown(value)
+                evaluator.refuse_at(span, f"{kind} has no {name!r}: it is no record", advice)
             return branch(evaluator, group, name, span, as_item=False)
 
 

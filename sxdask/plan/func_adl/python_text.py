@@ -33,6 +33,7 @@ SPELLING: Final = Spelling(
     max_string=100_000,  # the metadata of a query holds whole files of C++
     not_closed="this text is not closed on its line",
     odd_name='e["..."]',
+    logic={"&&": "write and", "||": "write or", "!": "write not"},
 )
 
 _UNARY: Final[dict[type[ast.unaryop], Literal["-", "+", "~", "not"]]] = {

@@ -19,7 +19,7 @@ from sxdask.plan.func_adl.quoted import QUOTED, unquote
 from sxdask.plan.func_adl.tree import Tree, Value
 from sxdask.plan.func_adl.whole import require_text, whole
 from sxdask.plan.lexer import MAX_CHAIN, MAX_TOKENS, Limits, require_size, too_deep
-from sxdask.plan.place import SourceText
+from sxdask.plan.place import SourceText, meant_by
 
 if TYPE_CHECKING:
     from sxdask.plan.expr import Span
@@ -106,12 +106,12 @@ class _Reader:
 
     def _bad_character(self, position: int) -> Exception:
         character = self._source.text[position]
-        hint = None
+        hint = meant_by(character)
         if character in "'\"":
             problem = SPELLING.not_closed
         elif character.isprintable():
             problem = f"the character {character!r} is not part of qastle"
-            hint = "such as (call Count (call EventDataset))"
+            hint = hint or "such as (call Count (call EventDataset))"
         else:
             problem = f"the character with code {ord(character)} is not part of qastle"
         return self._source.syntax_error(position, problem, hint=hint)

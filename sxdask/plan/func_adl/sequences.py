@@ -55,7 +55,8 @@ def require(evaluator: Evaluator, value: Value, tree: Tree, name: str) -> Value:
         case Struct(names=names):
             problem, hint = "a record", f"zip its lists, or take one: {', '.join(names[:4])}"
             if any(lists_of(item) for item in value.values):
-                hint = f"zip its lists first: .Zip().{name}(...)"
+                method = f".{name}(...)" if name.isidentifier() else ""
+                hint = f"zip its lists first: .Zip(){method}"
         case _:
             problem, hint = f"one value ({shown(value)})", "a list is such as e.Muon_pt"
     return evaluator.refuse(tree, f"{name} needs a list, and this is {problem}", hint)

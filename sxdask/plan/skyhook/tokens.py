@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from sxdask.core.errors import RequestTooLargeError
 from sxdask.plan.lexer import require_size
+from sxdask.plan.place import meant_by
 
 if TYPE_CHECKING:
     from sxdask.plan.lexer import Limits
@@ -113,7 +114,9 @@ def _condition(source: SourceText, position: int) -> tuple[tuple[Token, ...], in
         if match is None:
             shown = text[position] if text[position].isprintable() else f"{ord(text[position]):#x}"
             raise source.syntax_error(
-                position, f"the character {shown!r} is not part of a condition", hint=EXAMPLE
+                position,
+                f"the character {shown!r} is not part of a condition",
+                hint=meant_by(text[position]) or EXAMPLE,
             )
         kind: Kind = match.lastgroup  # type: ignore[assignment]  # one of the groups above
         end = match.end()

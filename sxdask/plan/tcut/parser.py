@@ -284,7 +284,12 @@ class _Parser:
     def _refuse(self, place: int, problem: str, hint: str | None = None) -> NoReturn:
         here = place < len(self._tokens)
         column = self._tokens[place].start if here else len(self._source.text)
+        if here and hint is None:
+            hint = _WORDS.get(self._tokens[place].text.lower())
         raise self._source.syntax_error(column, problem, hint=hint)
+
+
+_WORDS: Final = {"and": "write &&", "or": "write ||", "not": "write !"}
 
 
 def _number(text: str) -> float | int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from sxdask.core.errors import RequestTooLargeError
 from sxdask.plan.lexer import require_size, too_deep
+from sxdask.plan.place import meant_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,7 +132,9 @@ def _append(found: list[Token], token: Token) -> None:
 def _bad_character(source: SourceText, position: int) -> Exception:
     character = source.text[position]
     shown = repr(character) if character.isprintable() else f"with code {ord(character)}"
-    hint = "names are ASCII" if character.isalpha() else _HINTS.get(character)
+    hint = meant_by(character) or _HINTS.get(character)
+    if hint is None and character.isalpha():
+        hint = "names are ASCII"
     return source.syntax_error(
         position, f"the character {shown} is not part of a formula", hint=hint
     )
