@@ -8,7 +8,8 @@ look at all files.
 from __future__ import annotations
 
 from sxdask.api.datasets import Dataset, dataset
-from sxdask.api.queries import Partition, Query
+from sxdask.api.execution import Partition
+from sxdask.api.queries import Query
 from sxdask.api.requests import load, request
 
 __all__ = ["Dataset", "Partition", "Query", "dataset", "load", "request"]
