@@ -2,6 +2,7 @@
 #
 #   make demo     a query on a real CMS file and on a million generated events
 #   make test     the whole test suite
+#   make test-services   delivery to real S3 and Kafka servers, with faults
 #   make lint     style, types and import rules
 #   make bench    measurements next to their peers
 #   make format   rewrite the code in the project's style
@@ -19,7 +20,7 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench format clean
+.PHONY: help demo test test-services lint bench format clean
 
 help:
 	@sed -n 's/^#   make/  make/p' $(MAKEFILE_LIST)
@@ -28,7 +29,11 @@ demo: .venv/.demo
 	$(BIN)/sxdask demo
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal \
+		-m 'not services' $(PYTEST_ARGS)
+
+test-services: .venv/.dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m services tests/services $(PYTEST_ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -60,5 +65,5 @@ clean:
 	@touch $@
 
 .venv/.dev: pyproject.toml | .venv/.python
-	$(INSTALL) '.[dev,demo,peers,s3]'
+	$(INSTALL) '.[dev,demo,peers,services]'
 	@touch $@ .venv/.demo

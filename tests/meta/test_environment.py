@@ -15,13 +15,15 @@ ROOT = Path(__file__).parents[2]
 
 # PyPI name -> conda-forge name, where they differ.
 CONDA_NAMES = {
+    "confluent-kafka": "python-confluent-kafka",
     "dask": "dask-core",
+    "duckdb": "python-duckdb",
     "matplotlib": "matplotlib-base",
     "types-PyYAML": "types-pyyaml",
     "xxhash": "python-xxhash",
 }
-# Compared with in tests, from PyPI alone.
-PYPI_ONLY = {"peers"}
+# Compared with in tests, or servers that tests start: from PyPI alone.
+PYPI_ONLY = {"peers", "services"}
 # Imported only where it is already running.
 AMBIENT = {"ipython"}
 # Wanted in conda and not by pyproject.toml: pip installs sxdask itself.

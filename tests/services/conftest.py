@@ -1,0 +1,16 @@
+"""Servers that run for a session of tests, each on a free port of the loopback interface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in this folder: it is not part of the default suite."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.services)
