@@ -68,21 +68,21 @@ def own_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def no_client_stays_behind() -> Iterator[None]:
-    """Fail a test that leaves a Dask client behind, and spare the tests after it.
+    """Fail a test that leaves a lost Dask client behind, and spare the tests after it.
 
     sxdask runs on the client that is active, so a forgotten one is part of every
-    test that follows in this process. Clusters of a module's own fixture are older
-    than the test and may stay, as long as they answer.
+    test that follows in this process. One that answers may be of a fixture of the module.
     """
     before = _living_clients(forget={"closed", "closing", "connecting", "newly-created"})
     yield
-    left = [client for client in _living_clients(forget={"closed"}) if client not in before]
+    after = _living_clients(forget={"closed"})
+    left = [client for client in after if client.status != "running"]
     for client in left:
         client.close(timeout=5)
     config = sys.modules.get("dask.config")
-    if config is not None and not before and config.get("scheduler", None) == "dask.distributed":
+    if config is not None and not after and config.get("scheduler", None) == "dask.distributed":
         config.config.pop("scheduler")  # the last of two that were closed in the wrong order
-    assert not left, f"this test leaves Dask clients behind: {left}"
+    assert not [client for client in left if client not in before], f"left behind: {left}"
 
 
 def _living_clients(forget: set[str]) -> list[Any]:
