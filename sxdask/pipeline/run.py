@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sxdask.core.errors import EmptyDatasetError, RequestError, StaleIndexError
 from sxdask.core.events import Event, Progress, RunFinished, RunStarted, advance
-from sxdask.pipeline.compile import require_tables, tree_of
+from sxdask.pipeline.compile import require_tables
+from sxdask.pipeline.labels import labels_of
 from sxdask.pipeline.outputs import output_tables
-from sxdask.plan.expr import Column
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -218,27 +218,7 @@ class Run:
         )
 
     def _labels(self, table: Lowered, format_name: str = "arrow") -> Labels:
-        from sxdask.deliver.tasks import Labels
-
-        return Labels(
-            fingerprint=self._compiled.fingerprint,
-            format=format_name,
-            output=table.output.name,
-            metadata=self._facts,
-            units=self._units(table),
-        )
-
-    def _units(self, table: Lowered) -> dict[str, str]:
-        """Return the units of the outputs that are branches, where the files state them."""
-        if table.output.function is not None:
-            return {}
-        schema = self._compiled.source.schema(tree_of(table.output))
-        found = {
-            name: schema[expr.name].unit
-            for name, expr in table.output_columns
-            if isinstance(expr, Column) and expr.name in schema
-        }
-        return {name: unit for name, unit in found.items() if unit}
+        return labels_of(self._compiled, table, self._facts, format_name)
 
     def _emit(self, event: Event, show: OnEvent | None) -> None:
         self.progress = advance(self.progress, event)
