@@ -9,20 +9,18 @@ of it.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 
-from sxdask.core.errors import SxdaskError, UnreadableBranchError
-from sxdask.core.events import ReadReport
-from sxdask.rootio.model import ScanSpec
-from sxdask.rootio.scan import scan
+from sxdask.core.errors import UnreadableBranchError
+from sxdask.graph.columns import LazyColumns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from sxdask.core.errors import SxdaskError
+    from sxdask.core.events import ReadReport
     from sxdask.rootio.layout import TreeLayout
     from sxdask.rootio.model import ColumnZones, Conjunct, Piece, ReadOptions
 
@@ -30,9 +28,7 @@ if TYPE_CHECKING:
 class LazyEvents:
     """Rows of `piece` that pass `conjuncts`, read column by column as they are touched.
 
-    `expected` are the columns that `piece` has baskets of and that are read
-    together. `report` and `learned` grow with what is read; `failure` is the
-    first error of a read, which awkward may have put into another one.
+    Arguments are those of `LazyColumns`; `layout` is that of the whole tree.
     """
 
     def __init__(
@@ -43,21 +39,26 @@ class LazyEvents:
         conjuncts: tuple[Conjunct, ...],
         options: ReadOptions,
     ) -> None:
-        self.report = ReadReport()
-        self.learned: dict[str, ColumnZones] = {}
-        self.failure: SxdaskError | None = None
-        self._piece = piece
         self._layout = layout
         self._names = tuple(layout.columns)
-        self._expected = expected
-        self._conjuncts = conjuncts
-        self._options = options
-        self._lock = RLock()
         self._buffers: dict[str, Any] = {}
-        self._rows = piece.num_entries
-        self._scans = 0
-        if conjuncts:  # how many rows there are is known after reading alone
-            self._scan(expected)
+        self._columns = LazyColumns(piece, layout.columns, expected, conjuncts, options)
+        self._keep(self._columns.arrays)
+
+    @property
+    def failure(self) -> SxdaskError | None:
+        """The first error of a read, which awkward may have put into another one."""
+        return self._columns.failure
+
+    @property
+    def report(self) -> ReadReport:
+        """What reading cost so far."""
+        return self._columns.report
+
+    @property
+    def learned(self) -> dict[str, ColumnZones]:
+        """Statistics of the baskets that were decoded whole."""
+        return self._columns.learned
 
     def array(self) -> ak.Array:
         """Return the events, shape ``(num_rows,)``; nothing is read for it."""
@@ -71,7 +72,8 @@ class LazyEvents:
             "contents": contents,
             "form_key": "events",
         }
-        return ak.from_buffers(ak.forms.from_dict(record), self._rows, _Buffers(self._buffer))
+        rows = self._columns.num_rows
+        return ak.from_buffers(ak.forms.from_dict(record), rows, _Buffers(self._buffer))
 
     def finish(self) -> None:
         """Check that the file is the one that was indexed, where nothing was read of it.
@@ -81,36 +83,19 @@ class LazyEvents:
         SxdaskError
             If it is not, or if a read failed before.
         """
-        if self.failure is not None:
-            raise self.failure
-        if not self._scans:
-            self._scan(())
+        self._columns.finish()
 
     def _buffer(self, key: str) -> Any:
-        with self._lock:
+        with self._columns.lock:
             if key not in self._buffers:
-                name = self._names[int(key.partition("-")[0])]
-                self._scan(self._expected if name in self._expected else (name,))
+                self._keep(self._columns.read(self._names[int(key.partition("-")[0])]))
             return self._buffers[key]
 
-    def _scan(self, names: tuple[str, ...]) -> None:
-        wanted = {*names, *(name for item in self._conjuncts for name in item.columns)}
-        layouts = {name: self._layout.columns[name] for name in wanted}
-        spec = ScanSpec(names, self._conjuncts)
-        try:
-            found = scan(self._piece, layouts, spec, self._options)
-        except SxdaskError as error:
-            self.failure = self.failure or error
-            raise
-        again = {"entries_in": 0, "entries_out": 0} if self._scans else {}
-        self.report += replace(found.report, **again)
-        self.learned |= found.learned
-        self._rows = found.num_rows
-        self._scans += 1
-        for name, array in found.arrays.items():
-            self._keep(self._names.index(name), array)
+    def _keep(self, arrays: Mapping[str, ak.Array]) -> None:
+        for name, array in arrays.items():
+            self._keep_one(self._names.index(name), array)
 
-    def _keep(self, number: int, array: ak.Array) -> None:
+    def _keep_one(self, number: int, array: ak.Array) -> None:
         layout = ak.to_packed(array, highlevel=False)
         form, _, buffers = ak.to_buffers(layout, form_key=f"{number}-{{id}}")
         name = self._names[number]
@@ -121,7 +106,7 @@ class LazyEvents:
                 hint="leave it out: events[[...]] with the columns that are needed",
                 branch=name,
             )
-            self.failure = self.failure or error
+            self._columns.failure = self._columns.failure or error
             raise error
         self._buffers |= buffers
 
