@@ -9,8 +9,8 @@ import awkward as ak
 import numpy as np
 
 from sxdask.core.events import ReadReport
-from sxdask.deliver.delivery import Source
 from sxdask.deliver.tasks import Labels
+from sxdask.deliver.work import Source
 from sxdask.rootio.model import ColumnZones, FileStamp, Piece
 
 if TYPE_CHECKING:

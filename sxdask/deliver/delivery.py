@@ -9,22 +9,22 @@ written when every partition has a receipt.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sxdask.core.errors import SystemFaultError
-from sxdask.core.events import PartitionDone, ReadReport, RunFinished, RunStarted
+from sxdask.core.events import RunFinished
 from sxdask.deliver.ledger import Ledger, ledger_path
 from sxdask.deliver.manifest import Failure
 from sxdask.deliver.sink import Delivery
 from sxdask.deliver.stream import OnError, Outcome, run_tasks
-from sxdask.deliver.tasks import OutputTask, StoreTask, StoreValue, partition_event
+from sxdask.deliver.tasks import OutputTask, StoreTask, StoreValue
+from sxdask.deliver.work import Countdown, announcement, jobs_of, told_apart
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from sxdask.core.events import Event
@@ -32,24 +32,8 @@ if TYPE_CHECKING:
     from sxdask.deliver.part import Part
     from sxdask.deliver.runner import Runner
     from sxdask.deliver.sink import Receipt, Sink
-    from sxdask.deliver.tasks import Labels, Reader
+    from sxdask.deliver.work import Job, Source
     from sxdask.rootio.model import ColumnZones, Piece
-
-
-TOGETHER = 8
-"""Entry ranges whose outputs are delivered one output after the other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One tree of a request: its reader, its pieces, and what its tables say.
-
-    Several sources may go to one output; their partitions follow each other.
-    """
-
-    reader: Reader
-    pieces: Sequence[Piece]
-    labels: Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +85,8 @@ def deliver(
         The first error; nothing is published then.
     """
     started = time.perf_counter()
-    sources = _told_apart(sources)
-    work = _work(sources)
+    sources = told_apart(sources)
+    work = jobs_of(sources)
     delivery = Delivery(
         sources[0].labels.fingerprint,
         sources[0].labels.format,
@@ -116,7 +100,7 @@ def deliver(
     ledger = None if path is None else Ledger(path, delivery)
     stored = sink.begin(delivery, ledger.receipts() if ledger else ())
     run = _Run(sources, sink, options, ledger, {item.part: item for item in stored})
-    options.on_event(_announcement(work))
+    options.on_event(announcement(work))
     try:
         run.compute(work)
         manifest = sink.commit(run.receipts.values(), run.failed)
@@ -133,13 +117,6 @@ def deliver(
     return manifest
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    source: str
-    part: Part
-    piece: Piece
-
-
 @dataclass(slots=True)
 class _Run:
     sources: Sequence[Source]
@@ -149,18 +126,14 @@ class _Run:
     receipts: dict[Part, Receipt]
     failed: list[Failure] = field(default_factory=list)
 
-    def compute(self, work: list[_Job]) -> None:
+    def compute(self, work: list[Job]) -> None:
         """Compute and store the parts without a receipt."""
         missing = [job for job in work if job.part not in self.receipts]
-        left = Counter(job.piece.url for job in work)
+        countdown = Countdown(work)
         for job in work:
             receipt = self.receipts.get(job.part)
             if receipt is not None:
-                left[job.piece.url] -= 1
-                last = not left[job.piece.url]
-                self.options.on_event(
-                    PartitionDone(job.part.index, job.part.file, receipt.rows, ReadReport(), last)
-                )
+                self.tell(countdown.found(job, receipt))
         if not missing:
             return
         tasks = {
@@ -169,7 +142,7 @@ class _Run:
         }
         outcomes = run_tasks(
             OutputTask(tasks),
-            [(job.source, job.piece) for job in missing],
+            [item for job in missing for item in job.items],
             runner=self.options.runner,
             window=self.options.window,
             retries=self.options.retries,
@@ -179,12 +152,15 @@ class _Run:
         with closing(outcomes):
             for outcome in outcomes:
                 job = missing[outcome.position]
-                left[job.piece.url] -= 1
                 self.note(job, outcome)
-                last = not left[job.piece.url]
-                self.options.on_event(partition_event(job.piece, outcome, last_of_file=last))
+                self.tell(countdown.ended(job, outcome))
 
-    def note(self, job: _Job, outcome: Outcome[Any]) -> None:
+    def tell(self, events: Iterable[Event]) -> None:
+        """Hand events on."""
+        for event in events:
+            self.options.on_event(event)
+
+    def note(self, job: Job, outcome: Outcome[Any]) -> None:
         """Keep the receipt, or the reason why there is none."""
         if outcome.error is not None:
             self.failed.append(Failure.of(job.part, outcome.error))
@@ -195,7 +171,7 @@ class _Run:
         self.receipts[job.part] = value.receipt
         if self.ledger is not None:
             self.ledger.append(value.receipt)
-        self.options.on_learned(job.piece, value.learned)
+        self.options.on_learned(job.pieces[0], value.learned)
 
     def forget(self) -> None:
         """Remove the ledger."""
@@ -206,49 +182,3 @@ class _Run:
         """Close the ledger."""
         if self.ledger is not None:
             self.ledger.close()
-
-
-def _told_apart(sources: Sequence[Source]) -> list[Source]:
-    found = []
-    so_far: Counter[str] = Counter()
-    for source in sources:
-        output = source.labels.output
-        labels = replace(source.labels, ordinal=so_far[output])
-        found.append(replace(source, labels=labels))
-        so_far[output] += 1
-    return found
-
-
-def _work(sources: Sequence[Source]) -> list[_Job]:
-    """Return the jobs of all sources, numbered within their output, a few entry ranges at a time.
-
-    Several outputs of the same entries come soon after each other, so that a
-    worker still has what they share, and not at once, so that none waits for
-    another to have it.
-    """
-    found = []
-    so_far: Counter[str] = Counter()
-    for number, source in enumerate(sources):
-        output = source.labels.output
-        for piece in source.pieces:
-            numbered = replace(piece, index=so_far[output])
-            so_far[output] += 1
-            found.append(_Job(str(number), source.labels.part(numbered), numbered))
-    files = {url: place for place, url in enumerate(dict.fromkeys(job.piece.url for job in found))}
-    places = [(files[job.piece.url], job.piece.entry_start) for job in found]
-    ranks = {place: rank for rank, place in enumerate(sorted(set(places)))}
-    order = sorted(
-        range(len(found)),
-        key=lambda n: (ranks[places[n]] // TOGETHER, int(found[n].source), ranks[places[n]]),
-    )
-    return [found[n] for n in order]
-
-
-def _announcement(work: list[_Job]) -> RunStarted:
-    pieces = [job.piece for job in work]
-    return RunStarted(
-        len(pieces),
-        len({piece.url for piece in pieces}),
-        sum(piece.num_entries for piece in pieces),
-        sum(int(found.num_bytes.sum()) for piece in pieces for found in piece.baskets.values()),
-    )

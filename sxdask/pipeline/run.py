@@ -146,8 +146,9 @@ class Run:
         With `resume` what a cut-off run stored is taken up, and kept if this
         one is cut off too.
         """
-        from sxdask.deliver.delivery import Options, Source, deliver
+        from sxdask.deliver.delivery import Options, deliver
         from sxdask.deliver.runner import choose_runner
+        from sxdask.deliver.work import Source
 
         self._require_rows()
         compiled = self._compiled

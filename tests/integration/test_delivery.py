@@ -21,7 +21,7 @@ import pytest
 from sxdask.clusters.backends.local import LocalBackend
 from sxdask.core.errors import CorruptBasketError, DataError, FileMissingError, RequestError
 from sxdask.core.events import Event, PartitionDone, PartitionFailed, Progress, RunFinished, advance
-from sxdask.deliver.delivery import Options, Source, deliver
+from sxdask.deliver.delivery import Options, deliver
 from sxdask.deliver.encode import metadata_of
 from sxdask.deliver.manifest import Manifest
 from sxdask.deliver.runners.cluster import ClusterRunner
@@ -29,6 +29,7 @@ from sxdask.deliver.runners.processes import ProcessRunner
 from sxdask.deliver.runners.threads import ThreadRunner
 from sxdask.deliver.sinks.files import FilesSink
 from sxdask.deliver.tasks import Labels
+from sxdask.deliver.work import Source
 from tests.readers import NumberReader, expected, numbers, piece, pieces, source
 
 THREADS = ThreadRunner(2)
@@ -238,7 +239,8 @@ SCRIPT = """
     import sys, time
     from dataclasses import dataclass
     from pathlib import Path
-    from sxdask.deliver.delivery import Options, Source, deliver
+    from sxdask.deliver.delivery import Options, deliver
+    from sxdask.deliver.work import Source
     from sxdask.deliver.runners.threads import ThreadRunner
     from sxdask.deliver.sinks.files import FilesSink
     from sxdask.deliver.tasks import Labels
