@@ -14,9 +14,9 @@ from importlib.metadata import PackageNotFoundError, metadata, version
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
-from sxdask.cli.machine import memory_limit, num_cores
 from sxdask.cli.table import count
 from sxdask.core.errors import SxdaskError
+from sxdask.core.machine import memory_limit, num_cores
 
 if TYPE_CHECKING:
     from pathlib import Path

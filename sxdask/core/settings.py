@@ -13,6 +13,8 @@ from typing import Any
 
 from sxdask.core.errors import RequestError
 
+_CHOICES = {"column_cache": ("auto", "on", "off")}
+
 
 def default_cache_dir() -> Path:
     """Return the user's cache directory for sxdask (``XDG_CACHE_HOME`` is honoured)."""
@@ -25,10 +27,20 @@ class Settings:
     """What an operator or a user may change.
 
     Sizes are in bytes. `partition_bytes` is the wanted compressed size of a
-    partition's projected columns; `threads` the threads that decompress in one
-    task (0: as many as the worker has cores, at most 4); `index_workers` the
-    processes that build missing indexes (0: one a core). `allow_python` says
-    whether requests may be Python functions, which workers run as they are.
+    partition's projected columns, `max_partition_memory` what they may take
+    decoded before the partition is cut; `memory_budget` is what partitions in
+    flight may take in one process (0: half of the memory there is). `threads`
+    are the threads that decompress in one task (0: as many as the worker has
+    cores, at most 4), `index_workers` the processes that build missing indexes
+    (0: one a core). `allow_python` says whether requests may be Python
+    functions, which workers run as they are.
+
+    `result_cache` is where results of partitions are kept: a directory or any
+    URL (empty: the folder ``results`` of `cache_dir`), at most
+    `result_cache_bytes` of them (0: none). `column_cache` says whether baskets
+    that were read are kept on the worker's disk, below `cache_dir`: those of
+    remote files (``auto``), all (``on``) or none (``off``), at most
+    `column_cache_bytes` of them.
     """
 
     cache_dir: Path
@@ -40,6 +52,12 @@ class Settings:
     index_workers: int = 0
     learn_zones: bool = True
     allow_python: bool = True
+    memory_budget: int = 0
+    max_partition_memory: int = 512 * 1024 * 1024
+    result_cache: str = ""
+    result_cache_bytes: int = 10 * 1024**3
+    column_cache: str = "auto"
+    column_cache_bytes: int = 10 * 1024**3
 
 
 def load_settings(environ: dict[str, str] | None = None) -> Settings:
@@ -64,6 +82,8 @@ def _parse(name: str, kind: str, text: str) -> Any:
     variable = f"SXDASK_{name.upper()}"
     if kind == "Path":
         return Path(text).expanduser()
+    if kind == "str":
+        return _parse_text(name, text)
     if kind == "bool":
         if text.lower() in {"1", "true", "yes", "on"}:
             return True
@@ -77,3 +97,12 @@ def _parse(name: str, kind: str, text: str) -> Any:
     if value < 0:
         raise RequestError(f"{variable} is {text!r}", hint="use a number that is not negative")
     return value
+
+
+def _parse_text(name: str, text: str) -> str:
+    known = _CHOICES.get(name)
+    if known is None or text in known:
+        return text
+    raise RequestError(
+        f"SXDASK_{name.upper()} is {text!r}", hint=f"use {', '.join(known[:-1])} or {known[-1]}"
+    )

@@ -13,6 +13,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, cast
 
 from sxdask.core.errors import RequestError
+from sxdask.graph.split import Cuts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,5 +98,6 @@ def chain(tables: Sequence[Lowered]) -> Lowered:
         pieces=tuple(replace(piece, index=index) for index, piece in enumerate(pieces)),
         pruned=tuple(piece for table in tables for piece in table.pruned),
         num_entries=sum(table.num_entries for table in tables),
+        cuts=sum((table.cuts for table in tables), Cuts()),
         bytes_to_read=sum(table.bytes_to_read for table in tables),
     )

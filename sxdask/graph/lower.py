@@ -7,7 +7,7 @@ from the index, so the cost does not depend on how wide the files are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial, reduce
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -28,6 +28,7 @@ from sxdask.graph.kernel import MaskProgram, Program, compile_program, run
 from sxdask.graph.partition import partition_entries
 from sxdask.graph.reader import PlanReader
 from sxdask.graph.shape import assemble, parts_of, widened
+from sxdask.graph.split import Cuts, fitting_ranges
 from sxdask.plan.bounds import is_fallible, zone_test
 from sxdask.plan.expr import Binary, Column, Expr, columns_of
 from sxdask.plan.fingerprint import fingerprint
@@ -63,7 +64,8 @@ class Lowered:
     and are not read; `empty_piece` reads nothing and stands in where a graph
     needs one partition. `bytes_in_files` counts the compressed bytes of all
     branches of the tree, `bytes_to_read` those of the pieces and columns kept.
-    `position` is the place of the output in the plan.
+    `position` is the place of the output in the plan, `cuts` what was too
+    large for one partition.
     """
 
     output: Output
@@ -77,6 +79,7 @@ class Lowered:
     bytes_in_files: int
     column_bytes: Mapping[str, int]
     position: int = 0
+    cuts: Cuts = field(default_factory=Cuts)
 
     @property
     def output_columns(self) -> tuple[tuple[str, Expr], ...]:
@@ -96,6 +99,7 @@ def lower(
     *,
     partition_bytes: int,
     options: ReadOptions,
+    partition_memory: int = 0,
 ) -> Lowered:
     """Lower one optimised output over the files that `indexes` describe.
 
@@ -110,6 +114,8 @@ def lower(
         Wanted compressed bytes of the projected columns per partition.
     options
         How workers read.
+    partition_memory
+        Most decoded bytes of those columns; larger partitions are cut. 0 is no limit.
 
     Raises
     ------
@@ -134,6 +140,7 @@ def lower(
     pruned: list[Piece] = []
     column_bytes = np.zeros(len(stored), dtype=np.int64)
     kept_bytes = 0.0
+    cuts = Cuts()
     bytes_in_files = num_entries = 0
     for file, position in zip(indexes, positions, strict=True):
         sizes = file.compressed_bytes(stored)
@@ -145,9 +152,12 @@ def lower(
             bytes_per_entry=max(per_entry, LEAST_ENTRY_BYTES),
             target_bytes=partition_bytes,
         )
+        ranges, decoded, cut = fitting_ranges(file, ranges, stored, partition_memory)
+        cuts += cut
         for start, stop in ranges:
             piece = file.piece(len(pieces), start, stop, stored, zoned, position)
-            piece = replace(piece, first_entry=num_entries) if counted else piece
+            size, first = round(decoded * (stop - start)), num_entries if counted else 0
+            piece = replace(piece, first_entry=first, decoded_bytes=size)
             if possible and _may_match(piece, conjuncts, counted=counted):
                 pieces.append(piece)
                 kept_bytes += per_entry * (stop - start)
@@ -179,6 +189,7 @@ def lower(
         bytes_to_read=round(kept_bytes),
         bytes_in_files=bytes_in_files,
         column_bytes=dict(zip(stored, column_bytes.tolist(), strict=True)),
+        cuts=cuts,
     )
 
 

@@ -55,7 +55,12 @@ def lower_files(output: Output, stamps: Sequence[tuple[str, FileStamp]]) -> Lowe
 
 
 def lower_events(
-    output: Output, indexes: Sequence[FileIndex], *, partition_bytes: int, options: ReadOptions
+    output: Output,
+    indexes: Sequence[FileIndex],
+    *,
+    partition_bytes: int,
+    options: ReadOptions,
+    partition_memory: int = 0,
 ) -> Lowered:
     """Lower a function of events; arguments as for `lower`.
 
@@ -70,7 +75,13 @@ def lower_events(
         if all(name in index.layout.columns for index in indexes)
     ]
     plain = replace(output, function=None, root=Project(root.source, tuple(everywhere)))
-    table = lower(plain, indexes, partition_bytes=partition_bytes, options=options)
+    table = lower(
+        plain,
+        indexes,
+        partition_bytes=partition_bytes,
+        options=options,
+        partition_memory=partition_memory,
+    )
     numbers: dict[str, int] = {}
     for index in indexes:
         numbers.setdefault(index.layout.digest, len(numbers))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sxdask.core.bounds import ZoneAll, ZoneAny, ZoneCompare, ZoneTest
-from sxdask.plan.explain import BranchRow, PhysicalSummary, Role
+from sxdask.plan.explain import BranchRow, PhysicalSummary, Role, format_bytes
 
 if TYPE_CHECKING:
     from sxdask.core.types import Schema
     from sxdask.graph.lower import Lowered
+    from sxdask.graph.split import Cuts
 
 
 def physical_summary(table: Lowered, schema: Schema) -> PhysicalSummary:
@@ -45,6 +46,27 @@ def physical_summary(table: Lowered, schema: Schema) -> PhysicalSummary:
         bytes_to_read=table.bytes_to_read,
         bytes_in_files=table.bytes_in_files,
         zone_tests=tuple(tests),
+        split=split_text(table.cuts),
+    )
+
+
+def split_text(cuts: Cuts) -> str:
+    """Return why and how partitions were cut, nothing if none was.
+
+    Examples
+    --------
+    >>> from sxdask.graph.split import Cuts
+    >>> split_text(Cuts(ranges=1, parts=3, inside=2, largest=1_300_000_000, limit=500_000_000))
+    'because 1.3 GB decoded exceed 500.0 MB: 1 range in 3 parts, 2 cuts inside clusters'
+    """
+    if not cuts.ranges:
+        return ""
+    where = f"{cuts.inside:,} cuts inside clusters" if cuts.inside else "at cluster edges"
+    where = where.replace("cuts", "cut", 1) if cuts.inside == 1 else where
+    ranges = "1 range" if cuts.ranges == 1 else f"{cuts.ranges:,} ranges"
+    return (
+        f"because {format_bytes(cuts.largest)} decoded exceed {format_bytes(cuts.limit)}: "
+        f"{ranges} in {cuts.parts:,} parts, {where}"
     )
 
 

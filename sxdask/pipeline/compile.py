@@ -88,14 +88,18 @@ def _lowered(output: Output, source: Source, progress: IndexProgress | None) -> 
     )
     if not indexes:
         return None
-    target, options = source.settings.partition_bytes, read_options(source)
+    sizes = {
+        "partition_bytes": source.settings.partition_bytes,
+        "partition_memory": source.settings.max_partition_memory,
+    }
+    options = read_options(source)
     if output.function is not None:
         from sxdask.graph.lower_function import lower_events
 
-        return lower_events(output, indexes, partition_bytes=target, options=options)
+        return lower_events(output, indexes, **sizes, options=options)
     from sxdask.graph.lower import lower
 
-    return lower(output, indexes, partition_bytes=target, options=options)
+    return lower(output, indexes, **sizes, options=options)
 
 
 def optimized_plan(plan: Plan, source: Source) -> tuple[Plan, tuple[Step, ...]]:

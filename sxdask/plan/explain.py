@@ -50,7 +50,8 @@ class PhysicalSummary:
 
     `bytes_to_read` counts the kept partitions of the branches above,
     `bytes_in_files` everything in the tree. `zone_tests` are the conditions
-    that the reader holds against basket statistics, as text.
+    that the reader holds against basket statistics, `split` why partitions
+    were cut, both as text.
     """
 
     output: str
@@ -63,6 +64,7 @@ class PhysicalSummary:
     bytes_to_read: int
     bytes_in_files: int
     zone_tests: tuple[str, ...] = ()
+    split: str = ""
 
 
 def show(item: Plan | Output | Node) -> str:
@@ -271,6 +273,8 @@ def physical_facts(summary: PhysicalSummary) -> list[tuple[str, str]]:
         ("partitions", f"{summary.partitions_kept:,} kept, {summary.partitions_pruned:,} pruned"),
         ("bytes to read", f"{to_read} of {in_files} ({share:.1%})"),
     ]
+    if summary.split:
+        facts.insert(4, ("split", summary.split))
     if summary.zone_tests:
         facts.append(("zone tests", "; ".join(summary.zone_tests)))
     return facts

@@ -112,6 +112,8 @@ class Piece:
     `cluster_starts` are the cluster edges inside the range, with both ends.
     `learn` is False where the statistics of all these columns are known.
     `first_entry` counts the entries of the dataset's files before this one.
+    `decoded_bytes` estimates what the columns of the range take in memory, 0
+    where that is not known.
     """
 
     index: int
@@ -127,6 +129,7 @@ class Piece:
     layout: int = 0
     learn: bool = True
     first_entry: int = 0
+    decoded_bytes: int = 0
 
     @property
     def num_entries(self) -> int:
@@ -150,7 +153,7 @@ class Piece:
         span = (self.entry_start, self.entry_stop)
         sizes = tuple(map(len, arrays))
         packed = np.concatenate(arrays, dtype=np.int64).tobytes()
-        rest = (self.zones, self.layout, self.learn, self.first_entry)
+        rest = (self.zones, self.layout, self.learn, self.first_entry, self.decoded_bytes)
         return _unpacked, (place_of, span, packed, sizes, rows, rest)
 
 
@@ -160,10 +163,10 @@ def _unpacked(
     packed: bytes,
     sizes: tuple[int, ...],
     rows: list[tuple[str, int, int]],
-    rest: tuple[Mapping[str, ColumnZones], int, bool, int],
+    rest: tuple[Mapping[str, ColumnZones], int, bool, int, int],
 ) -> Piece:
     index, url, tree, kind, stamp = place_of
-    zones, layout, learn, first_entry = rest
+    zones, layout, learn, first_entry, decoded_bytes = rest
     whole = np.frombuffer(packed, np.int64)
     parts = [whole[begin:end] for begin, end in pairwise(accumulate(sizes, initial=0))]
     baskets = {
@@ -182,6 +185,7 @@ def _unpacked(
         layout=layout,
         learn=learn,
         first_entry=first_entry,
+        decoded_bytes=decoded_bytes,
     )
 
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from sxdask.cli.machine import memory_limit, num_cores
+from sxdask.core.machine import memory_limit, num_cores
 
 
 def write(root, files):
