@@ -15,7 +15,11 @@ class ReadReport:
     """What reading one partition cost; the fields add up over partitions.
 
     Bytes are compressed bytes as they lie in the file. Seconds are wall time
-    of one worker, by phase.
+    of one worker, by phase. `cached_baskets` came from the column cache and
+    saved `cached_bytes` of reading; they count as read as well.
+    `results_reused` partitions were stored results, of `bytes_reused`, and
+    nothing of them was read or computed; `results_kept` were stored for later,
+    in `bytes_kept`.
     """
 
     entries_in: int = 0
@@ -30,6 +34,12 @@ class ReadReport:
     seconds_decompress: float = 0.0
     seconds_decode: float = 0.0
     seconds_filter: float = 0.0
+    cached_baskets: int = 0
+    cached_bytes: int = 0
+    results_reused: int = 0
+    bytes_reused: int = 0
+    results_kept: int = 0
+    bytes_kept: int = 0
 
     def __add__(self, other: ReadReport) -> ReadReport:
         return ReadReport(

@@ -36,7 +36,7 @@ class Settings:
     functions, which workers run as they are.
 
     `result_cache` is where results of partitions are kept: a directory or any
-    URL (empty: the folder ``results`` of `cache_dir`), at most
+    URL (``auto``: the folder ``results`` of `cache_dir`), at most
     `result_cache_bytes` of them (0: none). `column_cache` says whether baskets
     that were read are kept on the worker's disk, below `cache_dir`: those of
     remote files (``auto``), all (``on``) or none (``off``), at most
@@ -54,7 +54,7 @@ class Settings:
     allow_python: bool = True
     memory_budget: int = 0
     max_partition_memory: int = 512 * 1024 * 1024
-    result_cache: str = ""
+    result_cache: str = "auto"
     result_cache_bytes: int = 10 * 1024**3
     column_cache: str = "auto"
     column_cache_bytes: int = 10 * 1024**3

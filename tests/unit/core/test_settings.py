@@ -19,11 +19,11 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_setting_has_its_variable(name) -> None:
-    texts = {"cache_dir": "/somewhere", "learn_zones": "0", "allow_python": "0"}
+    texts = {"cache_dir": "/somewhere", "learn_zones": "0", "allow_python": "0", "column_cache": "off"}
     found = load_settings({f"SXDASK_{name.upper()}": texts.get(name, "7")})
     changed = {item for item in NAMES if getattr(found, item) != getattr(load_settings({}), item)}
     assert changed == {name}
-    assert getattr(found, name) in (Path("/somewhere"), False, 7)
+    assert getattr(found, name) in (Path("/somewhere"), False, 7, "7", "off")
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,7 @@ def test_a_switch_understands_the_usual_words(text, value) -> None:
         ("THREADS", "two"),
         ("THREADS", "-1"),
         ("MAX_FILES", ""),
+        ("COLUMN_CACHE", "sometimes"),
         ("PARTITION_BYTES", "1.5"),
     ],
 )
