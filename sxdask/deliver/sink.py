@@ -21,7 +21,8 @@ class Receipt:
     """Proof that a partition is stored, though not yet visible.
 
     `object` is its name in the destination, the same for every attempt;
-    `attempt` tells attempts apart and takes no part in equality. `checksum`
+    `attempt` tells attempts apart and takes no part in equality, nor does
+    `place`, which says where an attempt lies if its name does not. `checksum`
     starts with the name of the digest (``xxh3:...``).
     """
 
@@ -31,6 +32,7 @@ class Receipt:
     bytes: int
     checksum: str
     attempt: str = field(default="", compare=False)
+    place: str = field(default="", compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
