@@ -2,7 +2,8 @@
 
 One loop for every runner. The consumer's pace is the engine's pace: a task is
 submitted only when fewer than `window` results are running, waiting for
-another try, or waiting to be taken.
+another try, or waiting to be taken, and what they take in memory fits into a
+budget.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from sxdask.core.errors import SxdaskError, SystemFaultError
 from sxdask.deliver.attempt import Completion, Job
+from sxdask.deliver.budget import Budget, Gated
 from sxdask.deliver.runner import Runner, Session, choose_runner
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class _Flow:
     source: Iterator[tuple[int, Any]]
     window: int | None
     retries: int
+    budget: Budget | None = None
+    next_item: tuple[int, Any] | None = None
     items: dict[int, Any] = field(default_factory=dict)
     tries: dict[int, tuple[int, float]] = field(default_factory=dict)
     pausing: list[tuple[float, int]] = field(default_factory=list)
@@ -80,11 +84,17 @@ class _Flow:
     def take(self, room: int) -> Iterator[Job]:
         """Yield up to `room` new items of the source."""
         for _ in range(room):
-            try:
-                position, item = next(self.source)
-            except StopIteration:
+            found = self.next_item or next(self.source, None)
+            self.next_item = None
+            if found is None:
                 self.exhausted = True
                 return
+            position, item = found
+            if self.budget is not None:
+                if not self.budget.admits(item):
+                    self.next_item = found
+                    return
+                self.budget.start(position, item)
             self.items[position] = item
             yield Job(position, item)
 
@@ -101,7 +111,14 @@ class _Flow:
             heapq.heappush(self.pausing, (time.monotonic() + pause, position))
             return
         del self.items[position]
+        if self.budget is not None:
+            self.budget.finish(position, completion.value)
         self.ready.append(Outcome(position, completion.value, completion.error, attempts, seconds))
+
+    def release(self, position: int) -> None:
+        """Note that the consumer is done with an outcome."""
+        if self.budget is not None:
+            self.budget.release(position)
 
     def wait(self) -> None:
         """Settle what completes next; return soon in any case, to look around again."""
@@ -125,6 +142,7 @@ def run_tasks(  # noqa: PLR0913 - the options of a run, by keyword
     retries: int = 3,
     on_error: OnError = "raise",
     cancel: threading.Event | None = None,
+    budget: Budget | None = None,
 ) -> Generator[Outcome[R]]:
     """Run `function` on every item and yield the outcomes as they come.
 
@@ -156,6 +174,8 @@ def run_tasks(  # noqa: PLR0913 - the options of a run, by keyword
         the outcome of its item.
     cancel
         Ends the run when set, with an error: what was yielded is not all.
+    budget
+        Bounds the memory of what is in flight; a fresh one for each run.
 
     Raises
     ------
@@ -172,8 +192,11 @@ def run_tasks(  # noqa: PLR0913 - the options of a run, by keyword
     [1, 2]
     """
     chosen = choose_runner() if runner is None else runner
+    if budget is not None:
+        budget.begin(works_here=not getattr(chosen, "is_remote", False))
+        function = Gated(function, budget.limit if budget.stated else 0)
     with closing(chosen.open(function)) as session:
-        flow = _Flow(session, enumerate(items), window, retries)
+        flow = _Flow(session, enumerate(items), window, retries, budget)
         yield from _drive(flow, ordered=ordered, on_error=on_error, cancel=cancel)
 
 
@@ -194,10 +217,15 @@ def _drive(
             outcome = flow.ready.popleft()
             if outcome.error is not None and on_error == "raise":
                 raise outcome.error
+            position = outcome.position
             if not ordered:
                 yield outcome
+                del outcome  # or its table would live on while the next is waited for
+                flow.release(position)
                 continue
-            flow.parked[outcome.position] = outcome
+            flow.parked[position] = outcome
+            del outcome
             while expected in flow.parked:
                 yield flow.parked.pop(expected)
+                flow.release(expected)
                 expected += 1

@@ -40,6 +40,8 @@ class ClusterRunner:
     the scheduler; by default where they are surely reachable, on this machine.
     """
 
+    is_remote = True  # tasks take the memory of workers, which watch it themselves
+
     def __init__(
         self,
         client: Any,
