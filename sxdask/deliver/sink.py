@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from sxdask.core.errors import RequestError, UnknownLanguageError, close_names
 from sxdask.core.registry import Registry
 from sxdask.deliver.part import Part, content_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from os import PathLike
 
     import pyarrow as pa
 
@@ -122,6 +124,66 @@ SINKS: Registry[Callable[..., Sink]] = Registry(
     group="sxdask.sinks",
     builtin={
         "files": "sxdask.deliver.sinks.files:FilesSink",
+        "kafka": "sxdask.deliver.sinks.kafka:KafkaSink",
         "memory": "sxdask.deliver.sinks.memory:MemorySink",
     },
 )
+
+# Sinks that are chosen in another way than by their scheme; memory:// is a storage of fsspec.
+_NO_SCHEMES = {"files", "memory"}
+
+
+def open_sink(
+    target: str | PathLike[str],
+    *,
+    format_name: str = "arrow",
+    overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Sink:
+    """Return the sink that `target` names by its scheme.
+
+    ``kafka://host:port/topic`` is a topic, a scheme that an installed package
+    registers (entry point ``sxdask.sinks``, named like the scheme) is that
+    package's, and every other is a directory or a storage of fsspec.
+
+    Parameters
+    ----------
+    target
+        Directory or URL.
+    format_name
+        Of the objects; see `FORMATS`.
+    overwrite
+        Another delivery that is found there gives way.
+    storage_options
+        Of the storage or the broker, without secrets.
+
+    Raises
+    ------
+    RequestError
+        If there is no target, or the sink cannot take it.
+    UnknownLanguageError
+        If nothing knows the scheme; the hint has close ones.
+    """
+    text = str(target)
+    if not text:
+        raise RequestError("the delivery has no target", hint="name a directory or URL")
+    scheme = text.partition("://")[0] if "://" in text else ""
+    schemes = [name for name in SINKS.names() if name not in _NO_SCHEMES]
+    if scheme and scheme not in schemes:
+        _require_storage(scheme, schemes)
+    return SINKS.load(scheme if scheme in schemes else "files")(
+        text, format_name=format_name, overwrite=overwrite, storage_options=storage_options
+    )
+
+
+def _require_storage(scheme: str, schemes: list[str]) -> None:
+    from fsspec import available_protocols
+
+    storages = available_protocols()
+    protocol = scheme.partition("::")[0]  # simplecache::s3://... is a chain
+    if protocol not in storages:
+        raise UnknownLanguageError(
+            f"nothing delivers to {scheme}://",
+            hint=close_names(scheme, [*schemes, *storages])
+            or f"use a directory, or a URL such as s3://bucket/prefix or {schemes[0]}://...",
+        )
