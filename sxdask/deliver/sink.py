@@ -164,16 +164,31 @@ def open_sink(
     UnknownLanguageError
         If nothing knows the scheme; the hint has close ones.
     """
+    return SINKS.load(sink_name(target))(
+        str(target), format_name=format_name, overwrite=overwrite, storage_options=storage_options
+    )
+
+
+def sink_name(target: str | PathLike[str]) -> str:
+    """Return the name of the sink that takes `target`, ``files`` for all storages.
+
+    Raises
+    ------
+    RequestError
+        If there is no target.
+    UnknownLanguageError
+        If nothing knows the scheme; the hint has close ones.
+    """
     text = str(target)
     if not text:
         raise RequestError("the delivery has no target", hint="name a directory or URL")
     scheme = text.partition("://")[0] if "://" in text else ""
     schemes = [name for name in SINKS.names() if name not in _NO_SCHEMES]
-    if scheme and scheme not in schemes:
+    if scheme in schemes:
+        return scheme
+    if scheme:
         _require_storage(scheme, schemes)
-    return SINKS.load(scheme if scheme in schemes else "files")(
-        text, format_name=format_name, overwrite=overwrite, storage_options=storage_options
-    )
+    return "files"
 
 
 def _require_storage(scheme: str, schemes: list[str]) -> None:
