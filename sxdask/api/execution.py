@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from sxdask.core.errors import RequestError
@@ -11,12 +12,12 @@ from sxdask.pipeline.compile import Compiled, compile_plan, to_dask
 from sxdask.pipeline.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-    from os import PathLike
+    from collections.abc import Generator, Mapping
 
     import pyarrow as pa
 
     from sxdask.deliver.manifest import Manifest
+    from sxdask.deliver.sink import Sink
     from sxdask.pipeline.source import Source
     from sxdask.plan.nodes import Plan
 
@@ -117,7 +118,7 @@ class Execution:
 
     def deliver(
         self,
-        target: str | PathLike[str],
+        target: str | PathLike[str] | Sink,
         format: str = "arrow",  # noqa: A002  the word users know
         *,
         client: Any = None,
@@ -125,15 +126,17 @@ class Execution:
         progress: Any = None,
         overwrite: bool = False,
         resume: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> Manifest:
-        """Write one object per partition to a directory or URL, all or nothing.
+        """Write one object per partition to a directory, URL or topic, all or nothing.
 
         The manifest is written last; before that, readers see nothing.
 
         Parameters
         ----------
         target
-            Directory or fsspec URL.
+            Directory, fsspec URL, ``kafka://host:port/topic``, the URL of an installed
+            sink, or a `Sink` object.
         format
             ``"arrow"`` (IPC file) or ``"parquet"``.
         overwrite
@@ -141,22 +144,25 @@ class Execution:
         resume
             Keep what is stored if this run is cut off, and take up what an
             earlier one left.
+        storage_options
+            For the storage or broker of `target`, without secrets; by default
+            those of the dataset where `target` is a storage.
 
         Raises
         ------
         RequestError
             If `target` holds another delivery and `overwrite` is off.
         """
-        from sxdask.deliver.sink import SINKS
+        from sxdask.deliver.sink import open_sink, sink_name
 
-        if not str(target):
-            raise RequestError("the delivery has no target", hint="name a directory or URL")
-        sink = SINKS.load("files")(
-            str(target),
-            format_name=format,
-            overwrite=overwrite,
-            storage_options=self.source.storage_options,
-        )
+        if isinstance(target, str | PathLike):
+            if storage_options is None and sink_name(target) == "files":
+                storage_options = self.source.storage_options
+            sink = open_sink(
+                target, format_name=format, overwrite=overwrite, storage_options=storage_options
+            )
+        else:
+            sink = target
         run = self._run(client, scheduler, progress)
         return run.deliver(sink, format_name=format, resume=resume)
 
