@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sxdask.core.errors import AccessDeniedError, DeliveryError, MissingExtraError, RequestError
+from sxdask.core.registry import Registry
 from sxdask.deliver.part import public_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -60,6 +61,13 @@ class Store(Protocol):
         ...
 
 
+STORES: Registry[Callable[..., Store]] = Registry(
+    kind="storage",
+    group="sxdask.stores",
+    builtin={"kafka": "sxdask.deliver.kafka.store:KafkaStore"},
+)
+
+
 def open_store(url: str, storage_options: Mapping[str, Any] | None = None) -> Store:
     """Return the store at `url`: a local path, a ``file://`` URL or any fsspec URL.
 
@@ -74,6 +82,9 @@ def open_store(url: str, storage_options: Mapping[str, Any] | None = None) -> St
         return LocalStore(Path(url).expanduser().absolute())
     if url.startswith(("file://", "local://")):
         return LocalStore(Path(url.partition("://")[2]).absolute())
+    scheme = url.partition("://")[0]
+    if scheme in STORES.names():
+        return STORES.load(scheme)(url, storage_options)
     store = RemoteStore(url.rstrip("/"), dict(storage_options or {}))
     try:
         _ = store.connection
