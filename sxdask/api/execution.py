@@ -116,7 +116,7 @@ class Execution:
                 output=name,
             )
 
-    def deliver(
+    def deliver(  # noqa: PLR0913 - the options of a delivery, by keyword
         self,
         target: str | PathLike[str] | Sink,
         format: str = "arrow",  # noqa: A002  the word users know
