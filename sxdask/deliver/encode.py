@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PREFIX = "sxdask:"
 """Namespace of our keys in schema and field metadata."""
 
+_ARROW_FILE = b"ARROW1"  # magic string of the Arrow columnar format, "IPC File Format"
+
 ROW_GROUP_BYTES = 32 * 1024 * 1024
 """Decoded bytes of one Parquet row group: large enough to compress, small enough to skip."""
 
@@ -173,8 +175,14 @@ class ArrowFormat:
         return out.getvalue()
 
     def decode(self, data: bytes) -> pa.Table:
-        """Return the table in a file; nothing is copied."""
-        return pa.ipc.open_file(pa.BufferReader(data)).read_all()
+        """Return the table in a file, or in streams that follow each other; nothing is copied."""
+        if bytes(data[: len(_ARROW_FILE)]) == _ARROW_FILE:
+            return pa.ipc.open_file(pa.BufferReader(data)).read_all()
+        reader = pa.BufferReader(data)
+        tables = []
+        while reader.tell() < len(data):
+            tables.append(pa.ipc.open_stream(reader).read_all())
+        return pa.concat_tables(tables)
 
 
 class ParquetFormat:
