@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,6 +68,11 @@ STORES: Registry[Callable[..., Store]] = Registry(
 )
 
 
+@cache
+def _schemes() -> frozenset[str]:
+    return frozenset(STORES.names())
+
+
 def open_store(url: str, storage_options: Mapping[str, Any] | None = None) -> Store:
     """Return the store at `url`: a local path, a ``file://`` URL or any fsspec URL.
 
@@ -83,7 +88,7 @@ def open_store(url: str, storage_options: Mapping[str, Any] | None = None) -> St
     if url.startswith(("file://", "local://")):
         return LocalStore(Path(url.partition("://")[2]).absolute())
     scheme = url.partition("://")[0]
-    if scheme in STORES.names():
+    if scheme in _schemes():
         return STORES.load(scheme)(url, storage_options)
     store = RemoteStore(url.rstrip("/"), dict(storage_options or {}))
     try:
