@@ -19,6 +19,7 @@ from sxdask.core.errors import (
 )
 from sxdask.datasets.address import has_magic
 from sxdask.datasets.local import ROOT_NAME
+from sxdask.datasets.storage import connect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,9 +108,7 @@ def _last_part(url: str) -> str:
 
 
 def _globbed(url: str, storage_options: Mapping[str, Any]) -> list[str]:
-    from fsspec.core import url_to_fs
-
-    storage, path = url_to_fs(url, **storage_options)
+    storage, path = connect(url, storage_options)
     # maxdepth=None and detail tell files from directories in one listing.
     found = storage.glob(path, detail=True)
     files = sorted(name for name, facts in found.items() if facts["type"] == "file")
@@ -120,9 +119,7 @@ def _globbed(url: str, storage_options: Mapping[str, Any]) -> list[str]:
 
 def _listed(url: str, storage_options: Mapping[str, Any]) -> list[str]:
     """Return the ROOT files below `url`, or `url` itself where it is no directory."""
-    from fsspec.core import url_to_fs
-
-    storage, path = url_to_fs(url, **storage_options)
+    storage, path = connect(url, storage_options)
     if not url.endswith("/") and not storage.isdir(path):
         return [url]
     files = sorted(name for name in storage.find(path) if ROOT_NAME.fullmatch(_base(name)))

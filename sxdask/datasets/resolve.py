@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,19 +18,13 @@ from sxdask.datasets.address import Address, parse_address
 from sxdask.datasets.finder import FINDERS
 from sxdask.datasets.model import DuplicateFileWarning, FileEntry, FileSet
 from sxdask.datasets.remote import STORAGE_SCHEMES, is_storage
+from sxdask.datasets.storage import refuse_secrets
 
 if TYPE_CHECKING:
     from sxdask.core.settings import Settings
 
 PathText: TypeAlias = "str | os.PathLike[str]"
 Source: TypeAlias = "PathText | Iterable[PathText] | Mapping[PathText, str | None]"
-
-# Names that fsspec's storages give their credentials (key, secret and token of s3fs,
-# client_kwargs of botocore, headers and auth of aiohttp).
-_SECRET = re.compile(
-    r"key|auth|cookies?|.*(secret|token|passw|credential|authorization|access_key|account_key).*",
-    re.IGNORECASE,
-)
 
 
 def resolve(
@@ -78,7 +71,7 @@ def resolve(
     if tree is not None and not isinstance(tree, str):
         raise RequestError(f"the tree is {tree!r}", hint="give the name of a tree")
     options = dict(storage_options or {})
-    _refuse_secrets(options)
+    refuse_secrets(options)
     entries: dict[FileEntry, None] = {}
     repeated: list[str] = []
     items = _items(source)
@@ -165,18 +158,6 @@ def _finder_name(address: Address) -> str:
         f"there is no dataset scheme {scheme!r}",
         hint=close_names(scheme, known) or f"there is {', '.join(known)}",
     )
-
-
-def _refuse_secrets(options: Mapping[str, Any], place: str = "storage_options") -> None:
-    for name, value in options.items():
-        if _SECRET.fullmatch(str(name)) and value is not None:
-            raise RequestError(
-                f"{place} holds a secret ({str(name)!r}), which would travel in the graph",
-                hint="give it in the environment of the client and the workers"
-                " (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, BEARER_TOKEN, X509_USER_PROXY)",
-            )
-        if isinstance(value, Mapping):
-            _refuse_secrets(value, f"{place}[{name!r}]")
 
 
 def _name(items: list[tuple[str, str | None]]) -> str:

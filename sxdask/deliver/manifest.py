@@ -231,9 +231,9 @@ class Manifest:
             return pads.dataset(
                 [self._store.full(entry.object) for entry in entries], format=self.format
             )
-        import fsspec
+        from sxdask.datasets.storage import connect
 
-        filesystem, root = fsspec.core.url_to_fs(self.location, **dict(self.storage_options))
+        filesystem, root = connect(self.location, dict(self.storage_options))
         paths = [f"{root.rstrip('/')}/{entry.object}" for entry in entries]
         return pads.dataset(
             paths, format=self.format, filesystem=PyFileSystem(FSSpecHandler(filesystem))

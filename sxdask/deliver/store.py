@@ -1,7 +1,8 @@
 """The few operations that a file sink and a manifest need of a storage.
 
-Two kinds: the local file system, with atomic renames, and any fsspec file
-system. Names are relative to the root, with ``/`` between folders.
+Three kinds: the local file system, with atomic renames, S3
+(`sxdask.deliver.s3.store`), and any fsspec file system. Names are relative to
+the root, with ``/`` between folders.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sxdask.core.errors import AccessDeniedError, DeliveryError, MissingExtraError, RequestError
 from sxdask.core.registry import Registry
+from sxdask.datasets.storage import connect, connection_options, is_s3
 from sxdask.deliver.part import public_url
+from sxdask.deliver.staging import FolderStaging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     import pyarrow as pa
+
+    from sxdask.deliver.s3.store import S3Store
+    from sxdask.deliver.staging import Staging
 
 
 class Store(Protocol):
@@ -48,6 +54,10 @@ class Store(Protocol):
         """Return the object's bytes, or None if there is none."""
         ...
 
+    def sizes(self, names: Collection[str]) -> dict[str, int]:
+        """Return the sizes of those of `names` that exist."""
+        ...
+
     def move(self, source: str, target: str) -> None:
         """Give an object another name; `target` is replaced as a whole."""
         ...
@@ -56,8 +66,16 @@ class Store(Protocol):
         """Remove an object; it may be gone already."""
         ...
 
+    def remove_all(self, names: Sequence[str]) -> None:
+        """Remove objects; they may be gone already."""
+        ...
+
     def remove_folder(self, name: str, *, only_empty: bool = False) -> None:
         """Remove a folder and what is in it; it may be gone already."""
+        ...
+
+    def staging(self, folder: str) -> Staging:
+        """Return where objects of one delivery wait; `folder` is its own, if folders are needed."""
         ...
 
 
@@ -79,7 +97,7 @@ def open_store(url: str, storage_options: Mapping[str, Any] | None = None) -> St
     Raises
     ------
     RequestError
-        If no file system knows the URL's scheme.
+        If no file system knows the URL's scheme, or URL or options hold a credential.
     MissingExtraError
         If the scheme needs a package that is not installed.
     """
@@ -90,7 +108,9 @@ def open_store(url: str, storage_options: Mapping[str, Any] | None = None) -> St
     scheme = url.partition("://")[0]
     if scheme in _schemes():
         return STORES.load(scheme)(url, storage_options)
-    store = RemoteStore(url.rstrip("/"), dict(storage_options or {}))
+    options = dict(storage_options or {})
+    connection_options(url, options)
+    store = _remote(url, options)
     try:
         _ = store.connection
     except ImportError as error:
@@ -104,6 +124,14 @@ def open_store(url: str, storage_options: Mapping[str, Any] | None = None) -> St
             hint="use a directory or a URL such as s3://bucket/prefix",
         ) from error
     return store
+
+
+def _remote(url: str, options: dict[str, Any]) -> S3Store | RemoteStore:
+    if is_s3(url):
+        from sxdask.deliver.s3.store import S3Store
+
+        return S3Store(url, options)
+    return RemoteStore(url.rstrip("/"), options)
 
 
 @contextmanager
@@ -169,6 +197,10 @@ class LocalStore:
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
+    def sizes(self, names: Collection[str]) -> dict[str, int]:
+        """Return the sizes of files."""
+        return {name: size for name in names if (size := self.size(name)) is not None}
+
     def move(self, source: str, target: str) -> None:
         """Rename atomically."""
         path = self.root / target
@@ -180,6 +212,15 @@ class LocalStore:
         """Remove the file."""
         with _faults(self.full(name)):
             (self.root / name).unlink(missing_ok=True)
+
+    def remove_all(self, names: Sequence[str]) -> None:
+        """Remove files."""
+        for name in names:
+            self.remove(name)
+
+    def staging(self, folder: str) -> Staging:
+        """Return the hidden folder `folder`."""
+        return FolderStaging(self, folder)
 
     def remove_folder(self, name: str, *, only_empty: bool = False) -> None:
         """Remove the directory."""
@@ -199,7 +240,7 @@ class RemoteStore:
     An object appears whole or not at all where the file system uploads
     objects as a whole, as object stores do. There is no rename on most of
     them: `move` is a copy on the server and a removal. `storage_options`
-    travel with tasks; credentials belong in the environment.
+    travel with tasks; credentials in them are refused.
     """
 
     def __init__(self, url: str, storage_options: dict[str, Any]) -> None:
@@ -212,10 +253,8 @@ class RemoteStore:
     @cached_property
     def connection(self) -> tuple[Any, str]:
         """The file system and the root's path in it."""
-        import fsspec
-
-        filesystem, root = fsspec.core.url_to_fs(self.url, **self.storage_options)
-        return filesystem, str(root).rstrip("/")
+        filesystem, root = connect(self.url, self.storage_options)
+        return filesystem, root.rstrip("/")
 
     @property
     def location(self) -> str:
@@ -256,6 +295,10 @@ class RemoteStore:
             except FileNotFoundError:
                 return None
 
+    def sizes(self, names: Collection[str]) -> dict[str, int]:
+        """Ask for sizes, one by one."""
+        return {name: size for name in names if (size := self.size(name)) is not None}
+
     def move(self, source: str, target: str) -> None:
         """Copy on the server, then remove."""
         filesystem, root = self.connection
@@ -274,6 +317,15 @@ class RemoteStore:
         filesystem, root = self.connection
         with _faults(self.full(name)), suppress(FileNotFoundError):
             filesystem.rm_file(f"{root}/{name}")
+
+    def remove_all(self, names: Sequence[str]) -> None:
+        """Remove objects, one by one."""
+        for name in names:
+            self.remove(name)
+
+    def staging(self, folder: str) -> Staging:
+        """Return the hidden folder `folder`."""
+        return FolderStaging(self, folder)
 
     def remove_folder(self, name: str, *, only_empty: bool = False) -> None:
         """Remove everything below a prefix."""

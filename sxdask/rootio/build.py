@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from sxdask.core.errors import SxdaskError, TruncatedFileError, UnknownTreeError
+from sxdask.datasets.storage import connection_options
 from sxdask.rootio.identity import file_stamp, normalise_url, read_header
 from sxdask.rootio.index import (
     BranchTable,
@@ -116,7 +117,7 @@ def open_root(
             file=url,
         )
     path = local_path(url)
-    options = {} if path is not None else dict(storage_options or {})
+    options = {} if path is not None else connection_options(url, storage_options)
     with _decoding(url, None):
         file = uproot.open({path or url: None}, object_cache=None, array_cache=None, **options)
     with file:

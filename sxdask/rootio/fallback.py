@@ -21,6 +21,7 @@ from sxdask.core.errors import (
     UnknownTreeError,
     UnreadableBranchError,
 )
+from sxdask.datasets.storage import connection_options
 from sxdask.rootio.source import as_ours, from_storage, local_path, stale
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _close(entries: Sequence[_OpenTree]) -> None:
 
 @contextmanager
 def _borrowed(piece: Piece, options: ReadOptions, traffic: Traffic) -> Iterator[_OpenTree]:
-    key = (piece.url, piece.tree, piece.stamp, options.storage_options)
+    key = (piece.url, piece.tree, piece.stamp, repr(options.storage_options))
     with _lock:
         entry = _open.get(key)
         if entry is not None:
@@ -130,7 +131,9 @@ def _open_tree(piece: Piece, options: ReadOptions) -> _OpenTree:
     import uproot
 
     path = local_path(piece.url)
-    settings = {} if path is not None else dict(options.storage_options)
+    settings = (
+        {} if path is not None else connection_options(piece.url, dict(options.storage_options))
+    )
     try:
         # What is read is handed on at once; a cache would only hold its memory.
         file = uproot.open({path or piece.url: None}, array_cache=None, **settings)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sxdask.core.errors import FileMissingError, NotRootFileError, ReadFailedError, SxdaskError
+from sxdask.datasets.storage import connect
 from sxdask.rootio.model import FileStamp
 from sxdask.rootio.source import RANGE_NOT_SATISFIABLE, as_ours, local_path
 
@@ -172,10 +173,8 @@ def _remote_stamp(url: str, storage_options: Mapping[str, Any]) -> FileStamp:
 
 
 def _filesystem(url: str, storage_options: Mapping[str, Any]) -> tuple[Any, str]:
-    from fsspec.core import url_to_fs
-
     try:
-        fs, path = url_to_fs(url, **storage_options)
+        fs, path = connect(url, storage_options)
     except (ImportError, ValueError) as error:
         raise ReadFailedError(f"cannot open {url!r}: {error}", file=url) from error
     return fs, path

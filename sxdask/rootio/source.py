@@ -24,6 +24,7 @@ from sxdask.core.errors import (
     SxdaskError,
     TruncatedFileError,
 )
+from sxdask.datasets.storage import connect
 from sxdask.rootio.coalesce import coalesce
 from sxdask.rootio.pool import run_all
 
@@ -211,13 +212,11 @@ class _Remote:
     """A file behind fsspec."""
 
     def __init__(self, url: str, stamp: FileStamp, options: ReadOptions) -> None:
-        from fsspec.core import url_to_fs
-
         self.gap_bytes = options.gap_bytes
         self._url = url
         self._stamp = stamp
         try:
-            self._fs, self._path = url_to_fs(url, **dict(options.storage_options))
+            self._fs, self._path = connect(url, dict(options.storage_options))
         except (ImportError, ValueError) as error:
             raise ReadFailedError(f"cannot open {url!r}: {error}", file=url) from error
 

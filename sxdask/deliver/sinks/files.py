@@ -1,15 +1,15 @@
 """A directory, or any fsspec URL: one object a partition and a manifest.
 
-Objects are staged in the hidden folder ``.sxdask/<delivery>`` under a name of
-the attempt that wrote them, given their final name at the commit, and the
-manifest is written last. Files that are not ours are never touched. Where the
-storage can rename, publishing is atomic object by object; the manifest tells
-a reader that all of them are there.
+Objects wait, hidden and told apart by the attempt that wrote them, are given
+their final name at the commit, and the manifest is written last. On S3 they
+wait as multipart uploads that are not completed, elsewhere in the folder
+``.sxdask/<delivery>``. Files that are not ours are never touched. Publishing
+is atomic object by object; the manifest tells a reader that all of them are
+there.
 """
 
 from __future__ import annotations
 
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sxdask.deliver.manifest import Entry, Failure
     from sxdask.deliver.part import Part
     from sxdask.deliver.sink import Delivery
+    from sxdask.deliver.staging import Staging
 
 _HIDDEN = ".sxdask"
 _PUBLISHERS = 8  # renames on a remote store are round trips
@@ -56,7 +57,7 @@ class FilesSink:
         self._format: Format = FORMATS.load(format_name)()
         self._delivery: Delivery | None = None
         self._old: Manifest | None = None
-        self._staging = ""
+        self._folder = ""
         self._published: list[str] = []
 
     def __getstate__(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class FilesSink:
     def begin(self, delivery: Delivery, receipts: Iterable[Receipt] = ()) -> list[Receipt]:
         """Look at what is there; see `Sink.begin`."""
         self._delivery = delivery
-        self._staging = f"{_HIDDEN}/{delivery.key}"
+        self._folder = f"{_HIDDEN}/{delivery.key}"
         parts = {self._name(part): part for part in delivery.parts}
         known = {item.object: item for item in receipts if item.object in parts}
         old = self._old = self._found()
@@ -90,41 +91,40 @@ class FilesSink:
                 for entry in old.partitions
                 if entry.object in parts
             }
-        return [item for item in known.values() if self._place(item) is not None]
+        stored = self.holds(known.values())
+        if len(stored) < len(parts):
+            self._staging.require_access(MANIFEST_NAME)
+        return stored
 
     def write(self, part: Part, table: pa.Table) -> Receipt:
         """Encode `table` and stage it."""
         data = self._format.encode(table)
-        receipt = Receipt(
-            part,
-            self._name(part),
-            table.num_rows,
-            len(data),
-            checksum(data),
-            uuid.uuid4().hex[:12],
-        )
-        self._store.write(self._staged(receipt), data)
-        return receipt
+        name = self._name(part)
+        attempt = self._staging.put(name, data)
+        return Receipt(part, name, table.num_rows, len(data), checksum(data), attempt)
 
     def holds(self, receipts: Iterable[Receipt]) -> list[Receipt]:
         """Return those whose staged or published object has the right size."""
-        return [item for item in receipts if self._place(item) is not None]
+        asked = list(receipts)
+        sizes = self._store.sizes({item.object for item in asked})
+        return [
+            item
+            for item in asked
+            if item.bytes in (sizes.get(item.object), self._staging.size(item.object, item.attempt))
+        ]
 
     def commit(self, receipts: Iterable[Receipt], failed: Iterable[Failure] = ()) -> Manifest:
         """Publish; see `Sink.commit`."""
         assert self._delivery is not None, "begin comes before commit"  # noqa: S101
         kept = list(receipts)
+        self._require_present([item for item in kept if not item.attempt])
         with ThreadPoolExecutor(_PUBLISHERS) as pool:
-            list(pool.map(self._publish, kept))
+            list(pool.map(self._publish, [item for item in kept if item.attempt]))
         manifest = Manifest.of(self._delivery, kept, failed)
         old = self._old
         if old is None or (old.partitions, old.failed) != (manifest.partitions, manifest.failed):
-            staged = f"{self._staging}/{MANIFEST_NAME}"
-            self._store.write(staged, manifest.to_json().encode())
-            self._store.move(staged, MANIFEST_NAME)
-            old_names = {entry.object for entry in old.partitions} if old else set()
-            for name in old_names - {item.object for item in kept}:
-                self._store.remove(name)
+            self._staging.replace(MANIFEST_NAME, manifest.to_json().encode())
+            self._store.remove_all(sorted(self._old_names - {item.object for item in kept}))
         else:
             manifest = old  # delivered before: nothing changes, not even the date
         self._published = []
@@ -134,16 +134,22 @@ class FilesSink:
 
     def abort(self) -> None:
         """Remove what was staged, and what a commit that failed had published."""
-        for name in self._published:
-            self._store.remove(name)
+        self._store.remove_all(self._published)
         self._published = []
         self._clean()
         self._store.remove_folder("", only_empty=True)
 
     def _clean(self) -> None:
-        if self._staging:
-            self._store.remove_folder(self._staging)
-            self._store.remove_folder(_HIDDEN, only_empty=True)
+        if self._delivery is not None:
+            self._staging.clear([self._name(part) for part in self._delivery.parts])
+
+    @property
+    def _staging(self) -> Staging:
+        return self._store.staging(self._folder)
+
+    @property
+    def _old_names(self) -> set[str]:
+        return {entry.object for entry in self._old.partitions} if self._old else set()
 
     def _name(self, part: Part) -> str:
         return part.stem + self._format.suffix
@@ -160,30 +166,23 @@ class FilesSink:
             return None
         return Manifest.from_dict(values, self.location, self._options)
 
-    def _staged(self, receipt: Receipt) -> str:
-        suffix = self._format.suffix
-        return f"{self._staging}/{receipt.object.removesuffix(suffix)}.{receipt.attempt}{suffix}"
-
-    def _place(self, receipt: Receipt) -> str | None:
-        for name in (self._staged(receipt), receipt.object):
-            if self._store.size(name) == receipt.bytes:
-                return name
-        return None
-
     def _publish(self, receipt: Receipt) -> None:
-        """Give the object its final name; note it if nothing had that name before."""
-        place = self._place(receipt)
-        if place is None:
+        """Give the object its final name; note it if no delivery had that name before."""
+        name = receipt.object
+        if self._staging.publish(name, receipt.attempt, receipt.bytes):
+            if name not in self._old_names:
+                self._published.append(name)
+        else:
+            self._require_present([receipt])
+
+    def _require_present(self, receipts: list[Receipt]) -> None:
+        sizes = self._store.sizes([item.object for item in receipts])
+        for name in (item.object for item in receipts if sizes.get(item.object) != item.bytes):
             raise DeliveryError(
-                f"object {receipt.object!r} is gone from {self.location!r} before its publication",
+                f"object {name!r} is gone from {self.location!r} before its publication",
                 hint="something else removes files there; deliver again",
-                object=receipt.object,
+                object=name,
             )
-        if place == receipt.object:
-            return
-        if self._store.size(receipt.object) is None:
-            self._published.append(receipt.object)
-        self._store.move(place, receipt.object)
 
 
 def _receipt(entry: Entry, part: Part) -> Receipt:

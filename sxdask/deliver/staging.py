@@ -1,0 +1,93 @@
+"""Where objects wait, hidden, until the delivery that they belong to is complete."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import pyarrow as pa
+
+    from sxdask.deliver.store import Store
+
+
+class Staging(Protocol):
+    """Objects by name and attempt. Any number of attempts at a name may wait beside each other."""
+
+    def require_access(self, name: str) -> None:
+        """Find out early whether `name` may be written; nothing is left behind.
+
+        Raises
+        ------
+        AccessDeniedError
+            If it surely may not.
+        """
+        ...
+
+    def put(self, name: str, data: bytes | pa.Buffer) -> str:
+        """Store `data`, hidden, and return the name of this attempt."""
+        ...
+
+    def size(self, name: str, attempt: str) -> int | None:
+        """Return the bytes that wait, or None if nothing does."""
+        ...
+
+    def publish(self, name: str, attempt: str, size: int) -> bool:
+        """Make the attempt the object `name`, as a whole, if it has `size` bytes; else False."""
+        ...
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Make `data` the object `name`, as a whole."""
+        ...
+
+    def clear(self, names: Collection[str]) -> None:
+        """Remove all that waits under `names`, of every attempt."""
+        ...
+
+
+class FolderStaging:
+    """A hidden folder of a store; publishing gives an object its final name.
+
+    `folder` is relative to the store and belongs to one delivery.
+    """
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self._store = store
+        self._folder = folder
+
+    def require_access(self, name: str) -> None:
+        """Nothing is tried: the first object shows it as well."""
+
+    def put(self, name: str, data: bytes | pa.Buffer) -> str:
+        """Write into the folder."""
+        attempt = uuid.uuid4().hex[:12]
+        self._store.write(self._place(name, attempt), data)
+        return attempt
+
+    def size(self, name: str, attempt: str) -> int | None:
+        """Return the size of the file in the folder."""
+        return self._store.size(self._place(name, attempt)) if attempt else None
+
+    def publish(self, name: str, attempt: str, size: int) -> bool:
+        """Rename."""
+        if self.size(name, attempt) != size:
+            return False
+        self._store.move(self._place(name, attempt), name)
+        return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write beside, then rename."""
+        staged = f"{self._folder}/{name}"
+        self._store.write(staged, data)
+        self._store.move(staged, name)
+
+    def clear(self, names: Collection[str]) -> None:  # noqa: ARG002  the folder is theirs
+        """Remove the folder, and the one around it if it is empty."""
+        self._store.remove_folder(self._folder)
+        self._store.remove_folder(self._folder.rpartition("/")[0], only_empty=True)
+
+    def _place(self, name: str, attempt: str) -> str:
+        stem, dot, suffix = name.rpartition(".")
+        return f"{self._folder}/{stem}.{attempt}{dot}{suffix}"
