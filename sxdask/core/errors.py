@@ -12,6 +12,7 @@ Drawn once so that a reader sees all of it::
         RecipeError            SX106  user     a recipe or request file is malformed
         UnreadableBranchError  SX107  user     the branch exists and cannot become an array
         UserFunctionError      SX108  user     a Python function of the request fails
+        NotAuthorizedError     SX109  user     a server refuses the token or the ticket
       DatasetError             SX200  user     a dataset name leads to no usable files
         FileMissingError       SX201  user     no such file
         EmptyDatasetError      SX202  user     the pattern matches nothing
@@ -166,6 +167,12 @@ class UserFunctionError(RequestError):
     """A Python function of the request raises, or returns what is no result."""
 
     code = "SX108"
+
+
+class NotAuthorizedError(RequestError):
+    """A server does not know the caller's token, or the ticket is not the caller's."""
+
+    code = "SX109"
 
 
 class DatasetError(SxdaskError):

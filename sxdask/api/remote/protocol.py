@@ -1,0 +1,100 @@
+"""What both ends of a Flight connection agree on: names of actions, and errors as data.
+
+An error travels twice: as a readable line, for clients of any language, and as
+JSON beside it (the status's extra info), from which this library's client
+makes the same error again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+from sxdask.core import errors
+from sxdask.core.errors import SxdaskError, SystemFaultError
+from sxdask.deliver.part import public_url
+
+TOKEN_VARIABLE: Final = "SXDASK_FLIGHT_TOKEN"  # noqa: S105  the name of a variable
+DEFAULT_PORT: Final = 5005
+
+ACTIONS: Final = {
+    "explain": "What a request will do, as text. Body: the request.",
+    "schema": "Columns of a request's result, as an Arrow IPC schema. Body: the request.",
+    "health": "State of the server, as JSON. No body.",
+    "cancel": "End the streams that run for a request of yours. Body: the request.",
+    "drop": "Forget a request of yours and its cached results. Body: the request.",
+}
+
+_MOST_TEXT: Final = 1_500
+"""Characters of a message: HTTP/2 headers carry it, and 8 KiB of them in all are safe."""
+
+# Facts that help a user and say nothing of the server beyond the request.
+_FACTS: Final = (
+    "file",
+    "tree",
+    "branch",
+    "entry_start",
+    "entry_stop",
+    "output",
+    "outputs",
+    "sub_query",
+    "ticket",
+    "transient",
+    "cancelled",
+)
+_CLASSES: Final[dict[str, type[SxdaskError]]] = {
+    kind.code: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, SxdaskError)
+}
+_SECRET: Final = re.compile(
+    r"(?P<name>authorization|bearer|basic|authz|token|secret|password|credential|signature|"
+    r"x-amz-[\w-]+|awsaccesskeyid)(?P<sign>\"?'?\s*[=: ]\s*\"?'?)[^\s&\"',;]{6,}"
+    r"|(?<=://)[^/@\s]+@",
+    re.IGNORECASE,
+)
+
+
+def line_of(error: SxdaskError) -> str:
+    """Return the message of `error` as text for people, without what may be a secret."""
+    return _without_secrets(str(error))[:_MOST_TEXT]
+
+
+def encode_error(error: SxdaskError) -> bytes:
+    """Return `error` as JSON: code, fault, problem, hint and the facts that may be told."""
+    facts = {name: error.context[name] for name in _FACTS if name in error.context}
+    if isinstance(facts.get("file"), str):
+        facts["file"] = public_url(facts["file"])
+    found = {
+        "code": error.code,
+        "fault": error.fault,
+        "problem": _without_secrets(error.problem)[:_MOST_TEXT],
+        "hint": _without_secrets(error.hint or "")[:_MOST_TEXT] or None,
+        "context": json.loads(json.dumps(facts, default=str)),
+    }
+    text = json.dumps(found).encode()
+    return text if len(text) <= 2 * _MOST_TEXT else json.dumps(found | {"context": {}}).encode()
+
+
+def decode_error(data: bytes) -> SxdaskError | None:
+    """Return the error that `encode_error` wrote, or None if `data` is none.
+
+    Examples
+    --------
+    >>> decode_error(encode_error(SxdaskError("it is broken", hint="mend it")))
+    SxdaskError('it is broken')
+    """
+    try:
+        found: dict[str, Any] = json.loads(data)
+        kind = _CLASSES.get(found["code"], SystemFaultError)
+        context = {str(name): value for name, value in found["context"].items()}
+        error = kind.__new__(kind)  # some classes have makers of their own
+        SxdaskError.__init__(error, str(found["problem"]), hint=found["hint"], **context)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return error
+
+
+def _without_secrets(text: str) -> str:
+    return _SECRET.sub(lambda hit: f"{hit['name'] or ''}{hit['sign'] or ''}***", text)

@@ -1,0 +1,249 @@
+"""The handlers of Flight's calls: who asks, what for, and the answer from the parts beside this."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections import OrderedDict
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pyarrow import flight
+
+from sxdask._version import __version__
+from sxdask.api.remote.protocol import ACTIONS
+from sxdask.core.errors import RequestError, StaleIndexError
+from sxdask.deliver.stream import run_tasks
+from sxdask.service.flight.answers import flight_info, short_info, stream_schema
+from sxdask.service.flight.auth import MIDDLEWARE, Gate, OpenDoor
+from sxdask.service.flight.engine import Engine
+from sxdask.service.flight.faults import LOG, as_flight_error, told
+from sxdask.service.flight.prepared import RequestBook
+from sxdask.service.flight.requests import FlightRequest, parse_command
+from sxdask.service.flight.results import Results
+from sxdask.service.flight.streams import Stream, Streams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from sxdask.core.settings import Settings
+    from sxdask.service.flight.auth import Tokens
+    from sxdask.service.flight.prepared import Partition, Prepared
+    from sxdask.service.flight.roots import Roots
+    from sxdask.service.flight.tickets import Signer
+    from sxdask.service.flight.workers import Workers
+
+_MOST_REMEMBERED: Final = 100
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a server is made of; `tls` is certificate and key in PEM form."""
+
+    settings: Settings
+    roots: Roots
+    tokens: Tokens
+    signer: Signer
+    workers: Workers
+    budget_bytes: int
+    most_streams: int
+    tls: tuple[bytes, bytes] | None = None
+
+
+class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
+    """Answers requests at `location` from the moment it is made."""
+
+    def __init__(self, location: str, parts: Parts) -> None:
+        self._signer = parts.signer
+        self._workers = parts.workers
+        self._book = RequestBook(
+            parts.settings, parts.roots, parts.workers.runner, ttl_s=parts.signer.ttl_s
+        )
+        self._results = Results(parts.budget_bytes)
+        self._engine = Engine(self._results, parts.workers.slots)
+        self._streams = Streams(parts.most_streams)
+        self._recent: dict[str, OrderedDict[str, Prepared]] = {}
+        self._lock = threading.Lock()
+        self._learning = threading.Lock()
+        self._began = time.monotonic()
+        certificates = [flight.CertKeyPair(*parts.tls)] if parts.tls else None
+        super().__init__(
+            location,
+            auth_handler=OpenDoor(),
+            tls_certificates=certificates,
+            middleware={MIDDLEWARE: Gate(parts.tokens)},
+        )
+
+    def end_streams(self) -> None:
+        """Tell the clients of all streams to come back later."""
+        self._streams.stop()
+
+    @told
+    def get_flight_info(self, context: Any, descriptor: Any) -> flight.FlightInfo:
+        """Plan a request; return its schema and a ticket for each partition."""
+        began, owner = time.monotonic(), _owner(context)
+        request = _request(descriptor)
+        prepared = self._book.prepare(request)
+        output = prepared.output(request.output)
+        found = flight_info(prepared, output, self._signer, owner)
+        self._remember(owner, prepared)
+        LOG.info(
+            "%s plans %s: %d partitions in %.2f s",
+            owner or "anonymous",
+            prepared.fingerprint[:16],
+            len(output.partitions),
+            time.monotonic() - began,
+        )
+        return found
+
+    @told
+    def get_schema(self, context: Any, descriptor: Any) -> flight.SchemaResult:  # noqa: ARG002
+        """Return the columns of a request's result."""
+        request = _request(descriptor)
+        return flight.SchemaResult(self._book.prepare(request).output(request.output).schema)
+
+    @told
+    def do_get(self, context: Any, ticket: Any) -> flight.GeneratorStream:
+        """Compute the partition of a ticket, or take the copy that is here, and stream it."""
+        owner = _owner(context)
+        found = self._signer.open(ticket.ticket, owner=owner)
+        request = parse_command(found.request)
+        partition = self._book.partition(request, found.place)
+        schema = stream_schema(partition)
+        stream = Stream(owner, request.digest, context.is_cancelled)
+        # An anonymous client is told from others by its connection.
+        client = (owner, context.peer())
+        return flight.GeneratorStream(schema, self._batches(stream, client, partition, schema))
+
+    @told
+    def list_flights(self, context: Any, criteria: bytes) -> Iterator[flight.FlightInfo]:
+        """Return the caller's recent requests, newest first; criteria begin the fingerprint."""
+        with self._lock:
+            recent = list(self._recent.get(_owner(context), {}).values())
+        wanted = bytes(criteria or b"").decode(errors="replace")
+        return iter(
+            [
+                short_info(prepared, output)
+                for prepared in reversed(recent)
+                if prepared.fingerprint.startswith(wanted)
+                for output in prepared.outputs.values()
+            ]
+        )
+
+    @told
+    def list_actions(self, context: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        """Return the names of the actions with what they do."""
+        return list(ACTIONS.items())
+
+    @told
+    def do_action(self, context: Any, action: Any) -> Iterator[bytes]:
+        """Do one of `ACTIONS`."""
+        owner, body = _owner(context), action.body.to_pybytes() if action.body else b""
+        match action.type:
+            case "health":
+                answer = json.dumps(self._health()).encode()
+            case "explain":
+                answer = self._book.prepare(parse_command(body)).explained.encode()
+            case "schema":
+                request = parse_command(body)
+                schema = self._book.prepare(request).output(request.output).schema
+                answer = schema.serialize().to_pybytes()
+            case "cancel":
+                ended = self._streams.end(owner, parse_command(body).digest)
+                answer = json.dumps({"ended": ended}).encode()
+            case "drop":
+                answer = json.dumps({"dropped": self._drop(owner, parse_command(body))}).encode()
+            case _:
+                raise RequestError(
+                    f"there is no action {action.type!r}"[:200],
+                    hint=f"there is {', '.join(ACTIONS)}",
+                )
+        return iter([answer])
+
+    def _batches(
+        self, stream: Stream, client: tuple[str, str], partition: Partition, schema: pa.Schema
+    ) -> Iterator[Any]:
+        """Yield the batches of a partition; it is computed when the first one is asked for."""
+        try:
+            with self._streams.opened(stream):
+                if partition.is_pruned:
+                    return
+                key = f"{partition.place.key}-{partition.place.first_entry}"
+                held = self._engine.get(
+                    key, client, lambda stop: self._compute(partition, stream, stop), stream.is_gone
+                )
+                try:
+                    yield from self._streams.batches_of(stream, held.table, schema)
+                finally:
+                    held.release()
+        except Exception as error:  # noqa: BLE001 - the last place before the wire
+            raise as_flight_error(error) from None
+
+    def _compute(self, partition: Partition, stream: Stream, stop: threading.Event) -> pa.Table:
+        source = partition.source
+        try:
+            outcomes = run_tasks(
+                partition.task, [partition.piece], runner=self._workers.runner(), cancel=stop
+            )
+            with closing(outcomes):
+                (outcome,) = outcomes
+        except StaleIndexError as error:
+            source.renew(error.context["file"], error.context["tree"])
+            self._book.forget(stream.request)
+            raise
+        with self._learning:
+            source.learn(partition.piece, outcome.value.learned)
+        return outcome.value.table
+
+    def _remember(self, owner: str, prepared: Prepared) -> None:
+        with self._lock:
+            recent = self._recent.setdefault(owner, OrderedDict())
+            recent[prepared.request.digest] = prepared
+            recent.move_to_end(prepared.request.digest)
+            while len(recent) > _MOST_REMEMBERED:
+                recent.popitem(last=False)
+
+    def _drop(self, owner: str, request: FlightRequest) -> bool:
+        """Forget a request of `owner`; its results too, unless another one asked for them."""
+        with self._lock:
+            prepared = self._recent.get(owner, OrderedDict()).pop(request.digest, None)
+            shared = any(request.digest in recent for recent in self._recent.values())
+        self._streams.end(owner, request.digest)
+        if prepared is None:
+            return False
+        if not shared:
+            self._book.forget(request.digest)
+            self._results.drop(
+                f"{item.place.key}-{item.place.first_entry}"
+                for output in prepared.outputs.values()
+                for item in output.partitions
+            )
+        return True
+
+    def _health(self) -> dict[str, Any]:
+        return {
+            "status": "ok",
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime_s": round(time.monotonic() - self._began, 3),
+            "workers": self._workers.state,
+            **self._engine.state,
+            **self._streams.state,
+            **self._results.state,
+        }
+
+
+def _owner(context: Any) -> str:
+    caller = context.get_middleware(MIDDLEWARE)
+    return str(caller.name) if caller is not None else ""
+
+
+def _request(descriptor: Any) -> FlightRequest:
+    if descriptor.descriptor_type != flight.DescriptorType.CMD:
+        raise RequestError("the descriptor is a path", hint="give a command: the request as JSON")
+    return parse_command(bytes(descriptor.command))

@@ -1,0 +1,146 @@
+"""Streams that are open: whose they are, how many there may be, and how they end."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from sxdask.core.errors import SchemaMismatchError
+from sxdask.service.flight.faults import cancelled, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa
+
+BATCH_BYTES: Final = 4 * 1024 * 1024
+"""Most bytes of one record batch: what a stream holds beyond its table is a few of them."""
+
+
+@dataclass(eq=False)
+class Stream:
+    """One partition on its way to one client."""
+
+    owner: str
+    request: str
+    is_closed: Callable[[], bool]
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def is_gone(self) -> bool:
+        """Tell whether nobody waits for it any more."""
+        return self.ended.is_set() or bool(self.is_closed())
+
+
+class Streams:
+    """The streams of a server, at most `most` at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._open: set[Stream] = set()
+        self._stopping = False
+        self.batches = 0
+        self.bytes = 0
+
+    @property
+    def state(self) -> dict[str, int]:
+        """Numbers for `health`."""
+        with self._lock:
+            return {"streams": len(self._open), "batches": self.batches, "bytes": self.bytes}
+
+    @contextmanager
+    def opened(self, stream: Stream) -> Iterator[Stream]:
+        """Count `stream` while it runs.
+
+        Raises
+        ------
+        SystemFaultError
+            If there are too many, or the server is about to end.
+        """
+        with self._lock:
+            self._require_room()
+            self._open.add(stream)
+        try:
+            yield stream
+        finally:
+            with self._lock:
+                self._open.discard(stream)
+
+    def batches_of(self, stream: Stream, table: pa.Table, schema: pa.Schema) -> Iterator[Any]:
+        """Yield the rows of `table`, with `schema`, as fast as the client takes them."""
+        for batch in bounded_batches(fitted(table, schema)):
+            if stream.is_gone():
+                self._require_running()
+                raise cancelled()
+            with self._lock:
+                self.batches += 1
+                self.bytes += batch.nbytes
+            yield batch
+
+    def end(self, owner: str, request: str) -> int:
+        """End the streams that `owner` has for `request`; return how many there were."""
+        with self._lock:
+            found = [item for item in self._open if (item.owner, item.request) == (owner, request)]
+        for item in found:
+            item.ended.set()
+        return len(found)
+
+    def stop(self) -> None:
+        """End all streams and let none begin."""
+        with self._lock:
+            self._stopping = True
+            found = list(self._open)
+        for item in found:
+            item.ended.set()
+
+    def _require_room(self) -> None:
+        self._refuse_if_stopping()
+        if len(self._open) >= self._most:
+            raise unavailable(f"the server has {self._most} streams, as many as it may")
+
+    def _require_running(self) -> None:
+        with self._lock:
+            self._refuse_if_stopping()
+
+    def _refuse_if_stopping(self) -> None:
+        if self._stopping:
+            raise unavailable("the server is stopping")
+
+
+def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return `table` with the metadata of `schema`, which a stream has announced already.
+
+    Raises
+    ------
+    SchemaMismatchError
+        If its columns are others.
+    """
+    import pyarrow as pa
+
+    own = [(field.name, field.type) for field in table.schema]
+    if own != [(field.name, field.type) for field in schema]:
+        raise SchemaMismatchError(
+            "a partition has other columns than the request announced",
+            hint="ask for the flight's information again: the files may have changed",
+        )
+    if not own:  # a table made of no column would forget its length
+        return table.replace_schema_metadata(schema.metadata)
+    return pa.Table.from_arrays(table.columns, schema=schema)
+
+
+def bounded_batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of `table` in order, in batches of at most `BATCH_BYTES`.
+
+    A single row that is larger is a batch of its own.
+    """
+    for whole in table.to_batches():
+        waiting = [whole]
+        while waiting:
+            batch = waiting.pop()
+            if batch.nbytes <= BATCH_BYTES or batch.num_rows <= 1:
+                yield batch
+                continue
+            half = batch.num_rows // 2
+            waiting += [batch.slice(half), batch.slice(0, half)]
