@@ -115,7 +115,16 @@ def read_options(source: Source) -> ReadOptions:
         threads=source.settings.threads,
         learn_zones=source.settings.learn_zones,
         storage_options=tuple(sorted(source.storage_options.items())),
+        column_cache=_column_cache(source),
+        column_cache_bytes=source.settings.column_cache_bytes,
+        cache_local=source.settings.column_cache == "on",
     )
+
+
+def _column_cache(source: Source) -> str:
+    settings = source.settings
+    off = settings.column_cache == "off" or not settings.column_cache_bytes
+    return "" if off else str(settings.cache_dir / "columns")
 
 
 def _schemas(plan: Plan, source: Source) -> dict[str, Schema]:

@@ -224,6 +224,9 @@ class ReadOptions:
     `request_bytes` the largest coalesced request, `threads` the number of
     threads that decompress. `storage_options` go to fsspec (no secrets: they
     would travel in the graph; credentials come from the environment).
+    `column_cache` is the folder, on the worker's disk, of baskets that were
+    read before: of remote files, of all with `cache_local`; none if it is
+    empty. `column_cache_bytes` is the most that it may have.
     """
 
     gap_bytes: int = 64 * 1024
@@ -231,6 +234,9 @@ class ReadOptions:
     threads: int = 0
     learn_zones: bool = True
     storage_options: tuple[tuple[str, Any], ...] = ()
+    column_cache: str = ""
+    column_cache_bytes: int = 0
+    cache_local: bool = False
 
 
 @dataclass(frozen=True, slots=True)
