@@ -8,7 +8,7 @@ over the steps; there is no generated source and no evaluation of user text.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
@@ -20,6 +20,7 @@ from sxdask.graph.ops import is_elementwise, operation
 from sxdask.graph.pick import Picked, pick
 from sxdask.graph.plain import elementwise
 from sxdask.graph.product import outer
+from sxdask.graph.shortcut import shortcut
 from sxdask.plan.expr import (
     Binary,
     Call,
@@ -87,8 +88,9 @@ def compile_program(expressions: Sequence[Expr]) -> Program:
     def place(expr: Expr) -> int:
         if expr in slots:
             return slots[expr]
-        args = tuple(place(item) for item in children(expr))
-        steps.append(_step(expr, args))
+        short = shortcut(expr) or expr
+        args = tuple(place(item) for item in children(short))
+        steps.append(replace(_step(short, args), text=clipped_text(expr)))
         slots[expr] = len(columns) + len(steps) - 1
         return slots[expr]
 
@@ -211,7 +213,7 @@ def _failure(step: Step, error: Exception) -> RequestError:
     # awkward adds where its kernel's source is
     cause = lines[0].partition(" (in compiled code: ")[0] if lines else type(error).__name__
     hint = None
-    if step.name == "subscript" and isinstance(error, IndexError | ValueError):
+    if step.name in {"subscript", "first_by"} and isinstance(error, IndexError | ValueError):
         hint = (
             "some events have fewer items: add a condition on the count,"
             " or in native expressions use firsts(...)"

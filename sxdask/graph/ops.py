@@ -21,6 +21,7 @@ from sxdask.graph.concat import concatenate
 from sxdask.graph.follow import follow
 from sxdask.graph.instances import instances, iteration
 from sxdask.graph.product import cartesian
+from sxdask.graph.shortcut import first_by, least, max_across, min_across
 from sxdask.graph.vectors import momentum4d, vector_call, vector_get, vector_sum
 from sxdask.plan.functions import FUNCTIONS
 
@@ -92,12 +93,16 @@ _OWN: dict[str, Operation] = {
     "argcombinations": argcombinations,
     "cartesian": cartesian,
     "concatenate": concatenate,
+    "first_by": first_by,
     "float64": _float64,
     "int64": _int64,
     "uint64": _uint64,
     "follow": follow,
     "instances": instances,
     "iteration": iteration,
+    "least": least,
+    "max_across": max_across,
+    "min_across": min_across,
     "moment": _moment,
     "momentum4d": momentum4d,
     "present": _present,
