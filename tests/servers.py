@@ -88,6 +88,7 @@ def serve_ranges(folder: Path) -> Iterator[RangeServer]:
     handler = type("Handler", (_Handler,), {"folder": folder, "log": log})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
+        server.socket.listen(128)  # five waiting connections are fewer than one batch of ranges
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:

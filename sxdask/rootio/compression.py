@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     ByteArray = npt.NDArray[np.uint8]
 
 _BLOCK_HEADER = 9
+_MOST_BLOCK = 15 * 1024 * 1024  # so that data that do not shrink have a size of 3 bytes, too
 _LZ4_CHECKSUM = struct.Struct(">Q")  # core/lz4/src/ZipLZ4.cxx: XXH64 before the LZ4 data
 _LZMA_MEMORY = 512 * 1024 * 1024  # xz -9 needs 65 MiB; more means a damaged header
 _ZSTD_UNKNOWN = -1
@@ -176,3 +177,15 @@ def decompress(data: memoryview, size: int) -> ByteArray:
         out[filled : filled + length] = _expand(codec, data[start:stop], length)
         filled += length
     return out
+
+
+def lz4_blocks(data: npt.NDArray[np.uint8]) -> bytes:
+    """Return `data`, shape ``(n,)``, as a chain of LZ4 blocks that `decompress` reads."""
+    parts = []
+    for start in range(0, len(data), _MOST_BLOCK):
+        some = data[start : start + _MOST_BLOCK]
+        body = bytes(cramjam.lz4.compress_block(some.data, store_size=False))
+        checked = _LZ4_CHECKSUM.pack(xxhash.xxh64_intdigest(body)) + body
+        sizes = len(checked).to_bytes(3, "little") + len(some).to_bytes(3, "little")
+        parts.append(b"L4\x01" + sizes + checked)
+    return b"".join(parts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from sxdask.rootio.assemble import (
     output_for,
 )
 from sxdask.rootio.basket import BasketError, NotPlainError
+from sxdask.rootio.columnpack import Packed, repacked
+from sxdask.rootio.columnstore import ColumnStore
 from sxdask.rootio.compression import BlockError
 from sxdask.rootio.decode import ColumnValues
 from sxdask.rootio.fallback import Traffic, read_with_uproot
@@ -29,7 +31,7 @@ from sxdask.rootio.pool import run_all, thread_count
 from sxdask.rootio.zones import compute_zones
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import awkward as ak
 
@@ -59,7 +61,10 @@ _COST_OF_UPROOT = 100_000_000
 
 @dataclass(slots=True)
 class _ColumnRead:
-    """A column while it is read; `edges` is the output row where each basket begins."""
+    """A column while it is read; `edges` is the output row where each basket begins.
+
+    `fresh` are the baskets, by number, that are to be kept once they are decoded.
+    """
 
     layout: ColumnLayout
     baskets: ColumnBaskets
@@ -67,6 +72,7 @@ class _ColumnRead:
     needed: Int64Array
     output: FlatOutput | ListOutput
     work: list[BasketRead] = field(default_factory=list)
+    fresh: dict[int, Any] = field(default_factory=dict)
     not_plain: bool = False
 
 
@@ -99,6 +105,8 @@ class PieceReader:
         self._source = source
         self._threads = thread_count(options.threads)
         self._traffic = Traffic()
+        self._kept = ColumnStore.of(piece, options)
+        self._cached_baskets = self._cached_bytes = 0
         self._baskets_read = 0
         self._bytes_decompressed = 0
         self._fetch = self._decompress = self._decode = 0.0
@@ -124,6 +132,7 @@ class PieceReader:
             self._fetch_baskets(fast, rows)
             self._decode_baskets(fast)
             found = {c.layout.name: c.output.result() for c in fast if not c.not_plain}
+            self._keep(fast)
             for column in fast:
                 self._learn(column, found.get(column.layout.name))
         slow = [name for name in names if name not in found]
@@ -155,6 +164,8 @@ class PieceReader:
             seconds_decompress=self._decompress,
             seconds_decode=self._decode,
             seconds_filter=seconds_filter,
+            cached_baskets=self._cached_baskets,
+            cached_bytes=self._cached_bytes,
         )
 
     def _plan(self, name: str, rows: Int64Array) -> _ColumnRead | None:
@@ -179,14 +190,50 @@ class PieceReader:
         begin = time.perf_counter()
         starts = np.concatenate([c.baskets.seek[c.needed] for c in columns])
         sizes = np.concatenate([c.baskets.num_bytes[c.needed] for c in columns])
-        data = iter(self._source.fetch(starts, sizes, threads=self._threads))
+        data = iter(self._baskets_at(starts, sizes))
         for column in columns:
             entries = column.baskets.entry_starts
             for number in column.needed.tolist():
                 low, high = int(column.edges[number]), int(column.edges[number + 1])
                 first, last = int(entries[number]), int(entries[number + 1])
                 local = local_rows(rows[low:high], first)
-                column.work.append(BasketRead(number, next(data), last - first, local, low, high))
+                bytes_, fresh = next(data)
+                column.work.append(BasketRead(number, bytes_, last - first, local, low, high))
+                if fresh and self._kept is not None:
+                    column.fresh[number] = bytes_
+        self._fetch += time.perf_counter() - begin
+
+    def _baskets_at(self, starts: Int64Array, sizes: Int64Array) -> list[tuple[memoryview, bool]]:
+        """Return the bytes at each place and whether they were fetched; those kept are not."""
+        if self._kept is None:
+            fetched = self._source.fetch(starts, sizes, threads=self._threads)
+            return [(data, True) for data in fetched]
+        found = self._kept.find(starts, sizes)
+        missing = np.array([item is None for item in found])
+        self._cached_baskets += len(found) - int(missing.sum())
+        self._cached_bytes += int(sizes[~missing].sum())
+        fresh: Iterator[memoryview] = iter([])
+        if missing.any():
+            fresh = iter(self._source.fetch(starts[missing], sizes[missing], threads=self._threads))
+        return [(next(fresh), True) if item is None else (item, False) for item in found]
+
+    def _keep(self, columns: Sequence[_ColumnRead]) -> None:
+        """Keep the baskets that were fetched and proved to be sound."""
+        if self._kept is None:
+            return
+        begin = time.perf_counter()
+        baskets = [
+            Packed(
+                column.layout.name,
+                int(column.baskets.seek[number]),
+                int(column.baskets.num_bytes[number]),
+                data,
+            )
+            for column in columns
+            if not column.not_plain
+            for number, data in column.fresh.items()
+        ]
+        self._kept.keep(baskets)
         self._fetch += time.perf_counter() - begin
 
     def _decode_baskets(self, columns: Sequence[_ColumnRead]) -> None:
@@ -235,6 +282,9 @@ class PieceReader:
             start = clock()
             try:
                 content = basket.expand()
+                if basket.number in column.fresh:
+                    fresh = column.fresh[basket.number]
+                    column.fresh[basket.number] = repacked(fresh, basket.header, content)
                 middle = clock()
                 column.output.add(basket, content)
             except NotPlainError:
