@@ -13,6 +13,7 @@ from sxdask._version import __version__
 
 if TYPE_CHECKING:
     from sxdask.api import Dataset, Partition, Query, dataset, load, request
+    from sxdask.api.consuming import consume
     from sxdask.core.errors import SxdaskError
     from sxdask.deliver.manifest import Manifest
 
@@ -22,6 +23,7 @@ _LAZY = {
     "Partition": "sxdask.api",
     "Query": "sxdask.api",
     "SxdaskError": "sxdask.core.errors",
+    "consume": "sxdask.api.consuming",
     "dataset": "sxdask.api",
     "load": "sxdask.api",
     "request": "sxdask.api",
@@ -34,6 +36,7 @@ __all__ = [
     "Query",
     "SxdaskError",
     "__version__",
+    "consume",
     "dataset",
     "load",
     "request",
