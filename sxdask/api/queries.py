@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from sxdask.api.execution import Execution
+from sxdask.api.processors import Processing
 from sxdask.core.errors import RequestError, RequestTooLargeError
 from sxdask.core.results import Shape
 from sxdask.pipeline.compile import explain, optimized_plan, tree_of
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from sxdask.pipeline.source import Source
 
 
-class Query(Execution):
+class Query(Execution, Processing):
     """A request over a dataset: a value, nothing is read before it is asked to.
 
     `plan` is the logical plan; two queries that mean the same over the same

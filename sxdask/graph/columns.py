@@ -16,7 +16,7 @@ import numpy as np
 
 from sxdask.core.errors import SxdaskError
 from sxdask.core.events import ReadReport
-from sxdask.core.types import LOCAL_ENTRY
+from sxdask.core.types import ENTRY_COLUMNS, LOCAL_ENTRY
 from sxdask.rootio.model import BoolArray, ColumnLayout, Conjunct, Int64Array, ScanSpec
 from sxdask.rootio.scan import scan
 
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from sxdask.rootio.model import ColumnZones, Piece, ReadOptions
 
-_ENTRY: Final = ColumnLayout(LOCAL_ENTRY, "", "entry", ak.forms.NumpyForm("int64").to_json())
+_COUNTED: Final = {
+    name: ColumnLayout(name, "", "entry", ak.forms.NumpyForm("int64").to_json())
+    for name in ENTRY_COLUMNS
+}
 
 
 class LazyColumns:
@@ -88,11 +91,11 @@ class LazyColumns:
 
     def _scan(self, names: tuple[str, ...]) -> dict[str, ak.Array]:
         wanted = {*names, *(name for item in self._conjuncts for name in item.columns)}
-        layouts = {name: self._layouts[name] for name in wanted if name != LOCAL_ENTRY}
+        layouts = {name: self._layouts[name] for name in wanted if name not in ENTRY_COLUMNS}
         counted = (LOCAL_ENTRY,) if self._conjuncts and not self._scans else ()
         spec = ScanSpec((*names, *counted), self._conjuncts)
         try:
-            found = scan(self._piece, {**layouts, LOCAL_ENTRY: _ENTRY}, spec, self._options)
+            found = scan(self._piece, {**layouts, **_COUNTED}, spec, self._options)
         except SxdaskError as error:
             self.failure = self.failure or error
             raise

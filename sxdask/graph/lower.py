@@ -158,7 +158,7 @@ def lower(
             piece = file.piece(len(pieces), start, stop, stored, zoned, position)
             size, first = round(decoded * (stop - start)), num_entries if counted else 0
             piece = replace(piece, first_entry=first, decoded_bytes=size)
-            if possible and _may_match(piece, conjuncts, counted=counted):
+            if possible and can_match(piece, conjuncts, counted=counted):
                 pieces.append(piece)
                 kept_bytes += per_entry * (stop - start)
             else:
@@ -241,7 +241,8 @@ def _zone_columns(conjuncts: Sequence[Conjunct]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _may_match(piece: Piece, conjuncts: Sequence[Conjunct], *, counted: bool) -> bool:
+def can_match(piece: Piece, conjuncts: Sequence[Conjunct], *, counted: bool) -> bool:
+    """Say whether some entry may pass, by the statistics; `counted` if entry numbers matter."""
     if not (piece.zones or counted):
         return True
     from sxdask.rootio.zones import entry_zones, may_match, zone_blocks

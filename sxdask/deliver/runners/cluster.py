@@ -65,6 +65,9 @@ class ClusterRunner:
         if direct is None:
             address = str(getattr(self.client.scheduler, "address", ""))
             direct = address.startswith(("inproc://", "tcp://127.", "tls://127."))
+        return self._session(function, direct)
+
+    def _session(self, function: Callable[[Any], Any], direct: bool) -> ClusterSession:  # noqa: FBT001
         return ClusterSession(self.client, function, direct, self.no_worker_seconds)
 
 
@@ -111,9 +114,7 @@ class ClusterSession:
         with self._connected():
             if self._function.status in _GONE:  # a restart of the cluster forgets it
                 self._function = self._send_function()
-            futures = self._client.map(
-                attempt, [self._function] * len(jobs), list(jobs), key=keys, pure=False
-            )
+            futures = self._launch(list(jobs), keys)
             for future, job in zip(futures, jobs, strict=True):
                 self._futures[future] = job.position
             self._ready.update(futures)
@@ -138,6 +139,13 @@ class ClusterSession:
         if self._client.status == "running":
             with suppress(*_LOST):
                 self._client.cancel([item for item in pending if item is not None], force=True)
+
+    def _launch(self, jobs: list[Job], keys: list[Any]) -> list[Any]:
+        """Submit `jobs` and return a future of the completion of each."""
+        futures: list[Any] = self._client.map(
+            attempt, [self._function] * len(jobs), jobs, key=keys, pure=False
+        )
+        return futures
 
     def _collect(self, futures: list[Any]) -> list[Completion]:
         positions = {future: self._futures.pop(future) for future in futures}
