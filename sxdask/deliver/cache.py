@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Final
 from sxdask._version import __version__
 from sxdask.core.errors import SxdaskError
 from sxdask.deliver.part import content_key
-from sxdask.deliver.store import LocalStore, open_store
+from sxdask.deliver.local import LocalStore
+from sxdask.deliver.store import open_store
 
 if TYPE_CHECKING:
     from sxdask.core.settings import Settings

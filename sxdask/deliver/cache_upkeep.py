@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sxdask.core.errors import SxdaskError
 from sxdask.deliver.cache import FULL, ResultCache
-from sxdask.deliver.store import LocalStore
+from sxdask.deliver.local import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,22 +7,20 @@ the root, with ``/`` between folders.
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sxdask.core.errors import AccessDeniedError, DeliveryError, MissingExtraError, RequestError
+from sxdask.core.errors import MissingExtraError, RequestError
 from sxdask.core.registry import Registry
 from sxdask.datasets.storage import connect, connection_options, is_s3
+from sxdask.deliver.local import LocalStore, faults
 from sxdask.deliver.part import public_url
 from sxdask.deliver.staging import FolderStaging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -46,6 +44,10 @@ class Store(Protocol):
         """Write a whole object; its folder is made where there are folders."""
         ...
 
+    def create(self, name: str, data: bytes) -> bool:
+        """Write an object unless there is one of this name; return whether it was written."""
+        ...
+
     def read(self, name: str) -> bytes | None:
         """Return the object, or None if there is none."""
         ...
@@ -56,6 +58,18 @@ class Store(Protocol):
 
     def sizes(self, names: Collection[str]) -> dict[str, int]:
         """Return the sizes of those of `names` that exist."""
+        ...
+
+    def modified(self, name: str) -> float | None:
+        """Return when the object was written, in seconds by the storage's clock, or None."""
+        ...
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of all objects below `folder`, sorted."""
+        ...
+
+    def settle(self, names: Iterable[str]) -> None:
+        """Make the names of these objects survive a power cut."""
         ...
 
     def move(self, source: str, target: str) -> None:
@@ -134,106 +148,6 @@ def _remote(url: str, options: dict[str, Any]) -> S3Store | RemoteStore:
     return RemoteStore(url.rstrip("/"), options)
 
 
-@contextmanager
-def _faults(location: str) -> Iterator[None]:
-    """Turn what file systems raise into one of two errors that say where."""
-    try:
-        yield
-    except PermissionError as error:
-        raise AccessDeniedError(
-            f"{location!r} may not be written or read",
-            hint="check its owner and permissions, or the credentials in use",
-            file=location,
-        ) from error
-    except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        raise DeliveryError(
-            f"{location!r}: {error.strerror or error}",
-            hint="free some space, or deliver elsewhere" if full else None,
-            file=location,
-        ) from error
-
-
-class LocalStore:
-    """A directory of this machine. Renames are atomic, so no reader sees half an object."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    @property
-    def location(self) -> str:
-        """The directory."""
-        return str(self.root)
-
-    def full(self, name: str) -> str:
-        """Return the path of `name`."""
-        return str(self.root / name)
-
-    def write(self, name: str, data: bytes | pa.Buffer) -> None:
-        """Write a new file; on failure nothing is left of it."""
-        path = self.root / name
-        with _faults(str(path)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with path.open("wb") as file:
-                    file.write(data)
-            except OSError:
-                path.unlink(missing_ok=True)
-                raise
-
-    def read(self, name: str) -> bytes | None:
-        """Return the file's bytes."""
-        with _faults(self.full(name)):
-            try:
-                return (self.root / name).read_bytes()
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-
-    def size(self, name: str) -> int | None:
-        """Return the file's size."""
-        with _faults(self.full(name)):
-            try:
-                return (self.root / name).stat().st_size
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-
-    def sizes(self, names: Collection[str]) -> dict[str, int]:
-        """Return the sizes of files."""
-        return {name: size for name in names if (size := self.size(name)) is not None}
-
-    def move(self, source: str, target: str) -> None:
-        """Rename atomically."""
-        path = self.root / target
-        with _faults(str(path)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(self.root / source, path)  # noqa: PTH105 - the name of the promise
-
-    def remove(self, name: str) -> None:
-        """Remove the file."""
-        with _faults(self.full(name)):
-            (self.root / name).unlink(missing_ok=True)
-
-    def remove_all(self, names: Sequence[str]) -> None:
-        """Remove files."""
-        for name in names:
-            self.remove(name)
-
-    def staging(self, folder: str) -> Staging:
-        """Return the hidden folder `folder`."""
-        return FolderStaging(self, folder)
-
-    def remove_folder(self, name: str, *, only_empty: bool = False) -> None:
-        """Remove the directory."""
-        path = self.root / name
-        with _faults(str(path)):
-            if not only_empty:
-                with suppress(FileNotFoundError):
-                    shutil.rmtree(path)
-                return
-            with suppress(OSError):  # not empty, not there: then it stays as it is
-                path.rmdir()
-
-
 class RemoteStore:
     """A prefix of any fsspec file system.
 
@@ -269,17 +183,33 @@ class RemoteStore:
         """Upload an object."""
         filesystem, root = self.connection
         path = f"{root}/{name}"
-        with _faults(self.full(name)):
+        with faults(self.full(name)):
             try:
                 filesystem.pipe_file(path, bytes(data))
             except FileNotFoundError:  # a file system with real folders
                 filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
                 filesystem.pipe_file(path, bytes(data))
 
+    def create(self, name: str, data: bytes) -> bool:
+        """Upload an object if there is none: a conditional upload where the storage has them."""
+        filesystem, root = self.connection
+        path = f"{root}/{name}"
+        with faults(self.full(name)):
+            with suppress(NotImplementedError):
+                filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+            try:
+                filesystem.pipe_file(path, data, mode="create")
+            except OSError:
+                found = self.read(name)  # some say that it exists, some that the call was wrong
+                if found is None:
+                    raise
+                return found == data  # the answer to an upload that was done may be lost
+        return True
+
     def read(self, name: str) -> bytes | None:
         """Download an object."""
         filesystem, root = self.connection
-        with _faults(self.full(name)):
+        with faults(self.full(name)):
             try:
                 return bytes(filesystem.cat_file(f"{root}/{name}"))
             except FileNotFoundError:
@@ -289,7 +219,7 @@ class RemoteStore:
         """Ask for an object's size; never from a cached listing."""
         filesystem, root = self.connection
         filesystem.invalidate_cache()
-        with _faults(self.full(name)):
+        with faults(self.full(name)):
             try:
                 return int(filesystem.info(f"{root}/{name}")["size"])
             except FileNotFoundError:
@@ -299,10 +229,32 @@ class RemoteStore:
         """Ask for sizes, one by one."""
         return {name: size for name in names if (size := self.size(name)) is not None}
 
+    def modified(self, name: str) -> float | None:
+        """Ask when an object was written."""
+        filesystem, root = self.connection
+        filesystem.invalidate_cache()
+        with faults(self.full(name)):
+            try:
+                return float(filesystem.modified(f"{root}/{name}").timestamp())
+            except FileNotFoundError:
+                return None
+
+    def names(self, folder: str) -> list[str]:
+        """List a prefix."""
+        filesystem, root = self.connection
+        filesystem.invalidate_cache()
+        with faults(self.full(folder)):
+            found = filesystem.find(f"{root}/{folder}")
+        start = len(root.lstrip("/")) + 1
+        return sorted(path.lstrip("/")[start:] for path in found)
+
+    def settle(self, names: Iterable[str]) -> None:
+        """Do nothing: what an upload that was answered is worth is the storage's promise."""
+
     def move(self, source: str, target: str) -> None:
         """Copy on the server, then remove."""
         filesystem, root = self.connection
-        with _faults(self.full(target)):
+        with faults(self.full(target)):
             try:
                 filesystem.cp_file(f"{root}/{source}", f"{root}/{target}")
             except FileNotFoundError:
@@ -315,7 +267,7 @@ class RemoteStore:
     def remove(self, name: str) -> None:
         """Remove an object."""
         filesystem, root = self.connection
-        with _faults(self.full(name)), suppress(FileNotFoundError):
+        with faults(self.full(name)), suppress(FileNotFoundError):
             filesystem.rm_file(f"{root}/{name}")
 
     def remove_all(self, names: Sequence[str]) -> None:
@@ -331,7 +283,7 @@ class RemoteStore:
         """Remove everything below a prefix."""
         filesystem, root = self.connection
         path = f"{root}/{name}".rstrip("/")
-        with _faults(self.full(name)):
+        with faults(self.full(name)):
             filesystem.invalidate_cache()
             if not only_empty:
                 # One by one: a recursive removal would take characters of the path as a pattern.

@@ -7,6 +7,7 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from sxdask.core.errors import DeliveryError
 from sxdask.datasets.storage import connect
 from sxdask.deliver.part import public_url
 from sxdask.deliver.s3.faults import is_absent
@@ -14,7 +15,7 @@ from sxdask.deliver.s3.requests import Requests
 from sxdask.deliver.s3.uploads import complete, cut, drop, drop_all, size_of, upload, uploaded
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -83,6 +84,28 @@ class S3Store:
 
         self.connection.run(put, self.full(name))
 
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a small object if there is none; the server lets one of several do it."""
+
+        async def put() -> None:
+            await self.connection.call(
+                "put_object",
+                size=len(data),
+                Key=self.key(name),
+                Body=data,
+                IfNoneMatch="*",
+                **self.connection.for_new_objects,
+            )
+
+        try:
+            self.connection.run(put, self.full(name))
+        except DeliveryError:
+            found = self.read(name)
+            if found is None:
+                raise
+            return found == data  # the answer to an upload that was done may be lost
+        return True
+
     def read(self, name: str) -> bytes | None:
         """Download an object."""
 
@@ -117,6 +140,28 @@ class S3Store:
             return {name: size for name, size in pairs if size is not None}
 
         return self.connection.run(ask, self.location) if wanted else {}
+
+    def modified(self, name: str) -> float | None:
+        """Ask when an object was written."""
+
+        async def ask() -> float | None:
+            try:
+                answer = await self.connection.call("head_object", Key=self.key(name))
+            except Exception as error:
+                if is_absent(error):
+                    return None
+                raise
+            return float(answer["LastModified"].timestamp())
+
+        return self.connection.run(ask, self.full(name))
+
+    def names(self, folder: str) -> list[str]:
+        """List a prefix."""
+        keys = self.connection.run(lambda: self._list(f"{self.key(folder)}/"), self.full(folder))
+        return sorted(key[len(self.prefix) + 1 :] if self.prefix else key for key in keys)
+
+    def settle(self, names: Iterable[str]) -> None:
+        """Do nothing: an object whose upload was answered is safe."""
 
     def move(self, source: str, target: str) -> None:
         """Copy on the server, then remove; objects of S3 have no other way to another name."""

@@ -8,7 +8,8 @@ import fsspec
 import pytest
 
 from sxdask.core.errors import AccessDeniedError, DeliveryError, MissingExtraError, RequestError
-from sxdask.deliver.store import LocalStore, open_store
+from sxdask.deliver.local import LocalStore
+from sxdask.deliver.store import open_store
 
 
 @pytest.fixture(params=["path", "file url", "memory"])
@@ -104,3 +105,24 @@ def test_a_place_that_may_not_be_written_is_a_clear_error(tmp_path, monkeypatch)
     monkeypatch.setattr(type(tmp_path), "mkdir", refuse)  # a test run as root may write anywhere
     with pytest.raises(AccessDeniedError, match="may not be written"):
         LocalStore(tmp_path).write("x", b"data")
+
+
+def test_of_several_who_create_an_object_one_does(store):
+    assert store.create("folder/x", b"mine")
+    assert not store.create("folder/x", b"yours")
+    assert store.read("folder/x") == b"mine"
+
+
+def test_names_are_those_below_a_folder_and_relative_to_the_root(store):
+    assert store.names("a") == []
+    for name in ("a/x", "a/b/y", "ab", "c"):
+        store.write(name, b"1")
+    assert store.names("a") == ["a/b/y", "a/x"]
+
+
+def test_later_objects_are_newer_and_those_that_are_not_there_have_no_time(store):
+    store.write("old", b"1")
+    store.write("new", b"1")
+    assert store.modified("nothing") is None
+    assert store.modified("old") <= store.modified("new")
+    store.settle(["old", "new"])
