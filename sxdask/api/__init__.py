@@ -8,8 +8,19 @@ look at all files.
 from __future__ import annotations
 
 from sxdask.api.datasets import Dataset, dataset
-from sxdask.api.execution import Partition
+from sxdask.api.processors import run_processor
 from sxdask.api.queries import Query
+from sxdask.api.remote.connection import connect
 from sxdask.api.requests import load, request
+from sxdask.api.stream import Partition
 
-__all__ = ["Dataset", "Partition", "Query", "dataset", "load", "request"]
+__all__ = [
+    "Dataset",
+    "Partition",
+    "Query",
+    "connect",
+    "dataset",
+    "load",
+    "request",
+    "run_processor",
+]

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from sxdask.api.stream import Stream
 from sxdask.core.errors import RequestError
 from sxdask.core.events import Progress
 from sxdask.pipeline.compile import Compiled, compile_plan, to_dask
 from sxdask.pipeline.run import Run
+from sxdask.requests.quantity import parse_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
-
-    import pyarrow as pa
+    from collections.abc import Mapping
 
     from sxdask.deliver.manifest import Manifest
     from sxdask.deliver.sink import Sink
+    from sxdask.deliver.stream import OnError
     from sxdask.pipeline.source import Source
     from sxdask.plan.nodes import Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """One piece of a result, as Arrow.
-
-    Rows are the events of entries ``[entry_start, entry_stop)`` of `file` that
-    passed the selection. `output` names the output tree where a request has
-    several. `index` counts the partitions of one output.
-    """
-
-    index: int
-    file: str
-    entry_start: int
-    entry_stop: int
-    table: pa.Table
-    output: str = ""
 
 
 class Execution:
@@ -70,6 +53,8 @@ class Execution:
         *,
         scheduler: Any = None,
         progress: Any = None,
+        memory: str | int | None = None,
+        cache: bool = True,
     ) -> Any:
         """Run the request and return all rows, in dataset order.
 
@@ -82,6 +67,11 @@ class Execution:
             function, in place of a client.
         progress
             True for a progress bar, or a function that gets every event.
+        memory
+            Most bytes of partitions that are read at once, ``"2GB"`` or a
+            number, beside the result; by default half of the memory there is.
+        cache
+            False computes everything anew and keeps nothing of it.
 
         Returns
         -------
@@ -89,7 +79,7 @@ class Execution:
             Records with one field per column, shape ``(num_rows,)``. A request
             with several output trees gives a dictionary of them.
         """
-        run = self._run(client, scheduler, progress)
+        run = self._run(client, scheduler, progress, self._memory(memory), cache=cache)
         return run.results()
 
     def stream(
@@ -99,22 +89,46 @@ class Execution:
         client: Any = None,
         scheduler: Any = None,
         progress: Any = None,
-    ) -> Generator[Partition]:
-        """Yield partitions as Arrow tables as they finish, or in order.
+        memory: str | int | None = None,
+        on_error: OnError = "raise",
+        cache: bool = True,
+    ) -> Stream:
+        """Return the partitions as Arrow tables, as they finish or in order.
 
-        A consumer that is slow holds reading back; closing the iterator
-        cancels what has not begun.
+        A consumer that is slow holds reading back; closing the stream cancels
+        what has not begun.
+
+        Parameters
+        ----------
+        ordered
+            In the order of the dataset, in place of as they finish.
+        client, scheduler, progress
+            As for `compute`.
+        memory
+            Most bytes of partitions in flight, ``"2GB"`` or a number; by
+            default half of the memory of this machine. A partition that alone
+            is larger runs alone. It bounds each worker process as well, below
+            the worker's own limit.
+        on_error
+            ``"raise"`` ends the stream with the first partition that fails,
+            ``"skip"`` leaves it out and counts it in the summary.
+        cache
+            As for `compute`.
+
+        Returns
+        -------
+        Stream
+            An iterator of `Partition`, also for ``async for``; a source of
+            Arrow record batches for other tools.
         """
-        run = self._run(client, scheduler, progress)
-        for name, piece, value in run.tables(ordered=ordered):
-            yield Partition(
-                index=piece.index,
-                file=piece.url,
-                entry_start=piece.entry_start,
-                entry_stop=piece.entry_stop,
-                table=value,
-                output=name,
-            )
+        if on_error not in {"raise", "skip"}:
+            raise RequestError(f"on_error is {on_error!r}", hint="use 'raise' or 'skip'")
+        limit = self._memory(memory)
+        return Stream(
+            lambda: self._run(client, scheduler, progress, limit, cache=cache),
+            ordered=ordered,
+            on_error=on_error,
+        )
 
     def deliver(  # noqa: PLR0913 - the options of a delivery, by keyword
         self,
@@ -127,6 +141,7 @@ class Execution:
         overwrite: bool = False,
         resume: bool = False,
         storage_options: Mapping[str, Any] | None = None,
+        cache: bool = True,
     ) -> Manifest:
         """Write one object per partition to a directory, URL or topic, all or nothing.
 
@@ -147,6 +162,8 @@ class Execution:
         storage_options
             For the storage or broker of `target`, without secrets; by default
             those of the dataset where `target` is a storage.
+        cache
+            As for `compute`.
 
         Raises
         ------
@@ -163,7 +180,7 @@ class Execution:
             )
         else:
             sink = target
-        run = self._run(client, scheduler, progress)
+        run = self._run(client, scheduler, progress, cache=cache)
         return run.deliver(sink, format_name=format, resume=resume)
 
     @property
@@ -173,13 +190,26 @@ class Execution:
             self._ready = generation, compile_plan(self.plan, self.source)
         return self._ready[1]
 
-    def _run(self, client: Any, scheduler: Any, progress: Any) -> Run:
+    def _memory(self, memory: str | int | None) -> int:
+        """Return the stated budget in bytes, 0 if none is."""
+        if memory is None:
+            return self.source.settings.memory_budget
+        limit = parse_bytes(memory)
+        if limit < 1:
+            raise RequestError(f"memory is {memory!r}", hint="write it like 500 MB or 2 GB")
+        return limit
+
+    def _run(
+        self, client: Any, scheduler: Any, progress: Any, memory: int = 0, *, cache: bool = True
+    ) -> Run:
         facts = {"title": self.title, "language": self.language}
         self._last = Run(
             self._compiled,
             client=client,
             scheduler=scheduler,
             show=progress,
+            memory=memory,
+            cache=cache,
             facts={key: value for key, value in facts.items() if value},
         )
         return self._last

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from sxdask.core.errors import EmptyDatasetError, RequestError, StaleIndexError
@@ -13,13 +14,18 @@ from sxdask.core.events import Event, Progress, RunFinished, RunStarted, advance
 from sxdask.pipeline.compile import require_tables
 from sxdask.pipeline.labels import labels_of
 from sxdask.pipeline.outputs import output_tables
+from sxdask.pipeline.reuse import reuse
 
 if TYPE_CHECKING:
+    import threading
+
     import awkward as ak
     import pyarrow as pa
 
+    from sxdask.deliver.budget import Budget
     from sxdask.deliver.manifest import Manifest
     from sxdask.deliver.sink import Sink
+    from sxdask.deliver.stream import OnError
     from sxdask.deliver.tasks import Labels
     from sxdask.graph.lower import Lowered
     from sxdask.pipeline.compile import Compiled
@@ -34,7 +40,9 @@ class Run:
 
     `progress` folds the events so far. `show` is True for a progress bar, or
     a function that gets every event. `facts` (title, language) go into the
-    schema of every table.
+    schema of every table. `memory` is the most that partitions in flight may
+    take, in bytes; 0 is a part of what this machine has. `budget` counts them.
+    Without `cache` nothing that was kept is used, and nothing is kept.
     """
 
     def __init__(
@@ -45,13 +53,18 @@ class Run:
         scheduler: Any = None,
         show: Literal[True] | OnEvent | None = None,
         facts: Mapping[str, str] | None = None,
+        cache: bool = True,
+        memory: int = 0,
     ) -> None:
         require_tables(compiled.plan)
-        self._compiled = compiled
+        self._reuse = reuse(compiled, facts or {}, enabled=cache)
+        self._compiled = self._reuse.compiled
         self._client = client
         self._scheduler = scheduler
         self._show = show
         self._facts = dict(facts or {})
+        self._memory = memory
+        self.budget: Budget | None = None
         self.progress = Progress()
 
     def results(self) -> Any:
@@ -73,19 +86,20 @@ class Run:
         from sxdask.graph.outputs import join_results
 
         parts: dict[int, tuple[str, Any]] = {}
-        for _, piece, value in self._values([ResultsTask(table.reader)]):
+        for _, piece, value in self._values({0: ResultsTask(table.reader)}):
             parts[piece.index] = (piece.url, value.results)
         return join_results([parts[index] for index in sorted(parts)])
 
     def _reduced(self) -> Any:
-        from sxdask.deliver.tasks import FoldTask
+        from sxdask.deliver.cache_reader import fold_task
         from sxdask.graph.fold import fold_of
 
         (table,) = self._compiled.tables
         assert table.output.reduction is not None  # noqa: S101  narrows for the type checker
         fold = fold_of(table.output.reduction)
         state: Any = None
-        for count, (_, _, value) in enumerate(self._values([FoldTask(table.reader, fold.rows)])):
+        folded = self._values({0: fold_task(table.reader, fold)})
+        for count, (_, _, value) in enumerate(folded):
             state = fold.join(state, value.state) if count else value.state
         if not table.pieces:
             state = fold.rows(table.reader.mock_empty())
@@ -97,7 +111,8 @@ class Run:
 
         tables = self._compiled.tables
         parts: list[dict[int, ak.Array]] = [{} for _ in tables]
-        for number, piece, value in self._values([ArrayTask(table.reader) for table in tables]):
+        tasks = [ArrayTask(table.reader) for table in tables]
+        for number, piece, value in self._values(dict(enumerate(tasks))):
             parts[number][piece.index] = value.array
         found: dict[str, list[ak.Array]] = {}
         for table, some in zip(tables, parts, strict=True):
@@ -123,22 +138,74 @@ class Run:
         ]
         return found if len(found) > 1 else found[0]
 
-    def tables(self, *, ordered: bool = False) -> Iterator[tuple[str, Piece, pa.Table]]:
-        """Yield the partitions of every output as Arrow tables, with the output's name."""
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs, in the order of the plan."""
+        return tuple(self._outputs)
+
+    def schema(self, output: str) -> pa.Schema:
+        """Return the schema that all tables of `output` have."""
+        from sxdask.deliver.encode import schema_from_text
+
+        table = self._outputs[output]
+        return schema_from_text(self._labels(table).schema(table.reader))
+
+    @cached_property
+    def _outputs(self) -> dict[str, Lowered]:
+        """The table of each output; a function is called to learn what it gives."""
+        from sxdask.deliver.runner import choose_runner
+
+        self._require_rows()
+        self._require_some()
+        tables = self._compiled.tables
+        if self._function is not None:
+            runner = choose_runner(self._client, self._scheduler)
+            tables = output_tables(self._function, runner, keep=False)[0]
+        return {table.output.name: table for table in tables}
+
+    def tables(
+        self,
+        *,
+        ordered: bool = False,
+        output: str | None = None,
+        on_error: OnError = "raise",
+        cancel: threading.Event | None = None,
+    ) -> Iterator[tuple[str, Piece, pa.Table]]:
+        """Yield the partitions as Arrow tables, with the name of their output.
+
+        Parameters
+        ----------
+        ordered
+            In the order of the dataset, in place of as they finish.
+        output
+            The one to compute; None is all of them.
+        on_error, cancel
+            As for `run_tasks`; partitions that fail are left out with ``"skip"``.
+        """
         from sxdask.deliver.tasks import ResultsTask, TableTask
 
         self._require_rows()
+        how: Any = {"ordered": ordered, "on_error": on_error, "cancel": cancel}
         tables = self._compiled.tables
         if self._function is not None:
             labels = self._labels(self._function)
-            calls = [ResultsTask(self._function.reader, labels)]
-            for _, piece, value in self._values(calls, ordered=ordered):
-                for name, rows in value.results.items():
-                    yield name, piece, rows
+            calls = {0: ResultsTask(self._function.reader, labels)}
+            for _, piece, value in self._values(calls, **how):
+                for name in list(value.results):
+                    rows = value.results.pop(name)
+                    if output in {None, name}:
+                        yield name, piece, rows
+                    del rows
+                del value
             return
-        tasks = [TableTask(table.reader, self._labels(table)) for table in tables]
-        for number, piece, value in self._values(tasks, ordered=ordered):
+        tasks = {
+            number: TableTask(table.reader, self._labels(table))
+            for number, table in enumerate(tables)
+            if output in {None, table.output.name}
+        }
+        for number, piece, value in self._values(tasks, **how):
             yield tables[number].output.name, piece, value.table
+            del value  # or its table would live on while the next one is waited for
 
     def deliver(self, sink: Sink, *, format_name: str, resume: bool) -> Manifest:
         """Store every partition in `sink` from the workers and publish all of them at once.
@@ -151,12 +218,8 @@ class Run:
         from sxdask.deliver.work import Source
 
         self._require_rows()
+        self._require_some()
         compiled = self._compiled
-        if not compiled.tables:
-            raise EmptyDatasetError(
-                f"no file of {compiled.source.files.name!r} has a tree that the request names",
-                hint=f"the first file has {', '.join(map(repr, compiled.source.trees))}",
-            )
         runner = choose_runner(self._client, self._scheduler)
         tables = compiled.tables
         if self._function is not None:
@@ -164,7 +227,8 @@ class Run:
         sources = [
             Source(table.reader, table.pieces, self._labels(table, format_name)) for table in tables
         ]
-        with renewing(compiled.source), shown(self._show) as show:
+        kept = self._reuse.running(lease=True, resumable=resume)
+        with kept, renewing(compiled.source), shown(self._show) as show:
             options = Options(
                 runner=runner,
                 ledger_dir=compiled.source.settings.cache_dir / "ledgers",
@@ -181,36 +245,65 @@ class Run:
                 hint="take the result with compute()",
             )
 
+    def _require_some(self) -> None:
+        source = self._compiled.source
+        if not self._compiled.tables:
+            raise EmptyDatasetError(
+                f"no file of {source.files.name!r} has a tree that the request names",
+                hint=f"the first file has {', '.join(map(repr, source.trees))}",
+            )
+
     def _values(
-        self, tasks: Sequence[Callable[[Piece], Any]], *, ordered: bool = False
+        self,
+        tasks: Mapping[int, Callable[[Piece], Any]],
+        *,
+        ordered: bool = False,
+        on_error: OnError = "raise",
+        cancel: threading.Event | None = None,
     ) -> Iterator[tuple[int, Piece, Any]]:
-        """Yield the number of the table, the piece and its value, as partitions finish."""
+        """Yield the number of the table, the piece and its value, as partitions finish.
+
+        `tasks` are by the number of the table.
+        """
+        from sxdask.deliver.budget import Budget
         from sxdask.deliver.runner import choose_runner
         from sxdask.deliver.stream import run_tasks
         from sxdask.deliver.tasks import OutputTask, partition_event
 
         tables = self._compiled.tables
-        items = [(str(n), piece) for n, table in enumerate(tables) for piece in table.pieces]
+        items = [(str(n), piece) for n in tasks for piece in tables[n].pieces]
         left = Counter(piece.url for _, piece in items)
-        task = OutputTask({str(number): task for number, task in enumerate(tasks)})
+        task = OutputTask({str(number): task for number, task in tasks.items()})
         runner = choose_runner(self._client, self._scheduler)
         began = time.perf_counter()
-        with renewing(self._compiled.source), shown(self._show) as show:
-            self._emit(self._started(), show)
-            outcomes: Any = run_tasks(task, items, runner=runner, ordered=ordered)
+        with self._reuse.running(), renewing(self._compiled.source), shown(self._show) as show:
+            self._emit(self._started(tasks), show)
+            self.budget = Budget(self._memory)
+            outcomes: Any = run_tasks(
+                task,
+                items,
+                runner=runner,
+                ordered=ordered,
+                on_error=on_error,
+                cancel=cancel,
+                budget=self.budget,
+            )
             with closing(outcomes):
                 for outcome in outcomes:
                     number, piece = items[outcome.position]
                     left[piece.url] -= 1
                     event = partition_event(piece, outcome, last_of_file=not left[piece.url])
                     self._emit(event, show)
+                    if outcome.error is not None:
+                        continue
                     value: Any = outcome.value
                     self._compiled.source.learn(piece, value.learned)
                     yield int(number), piece, value
+                    del outcome, value  # or they would live on while the next is waited for
             self._emit(RunFinished(time.perf_counter() - began), show)
 
-    def _started(self) -> RunStarted:
-        tables = self._compiled.tables
+    def _started(self, numbers: Iterable[int]) -> RunStarted:
+        tables = [self._compiled.tables[number] for number in numbers]
         return RunStarted(
             partitions=sum(len(table.pieces) for table in tables),
             files=len({piece.url for table in tables for piece in table.pieces}),
@@ -223,6 +316,7 @@ class Run:
 
     def _emit(self, event: Event, show: OnEvent | None) -> None:
         self.progress = advance(self.progress, event)
+        self._reuse.note(event)
         if show is not None:
             show(event)
 
