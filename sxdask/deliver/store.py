@@ -96,7 +96,7 @@ class Store(Protocol):
 STORES: Registry[Callable[..., Store]] = Registry(
     kind="storage",
     group="sxdask.stores",
-    builtin={"kafka": "sxdask.deliver.kafka.store:KafkaStore"},
+    builtin={"kafka": "sxdask.deliver.kafka.store:open_topic"},
 )
 
 
