@@ -134,7 +134,9 @@ class Place:
             return None
 
 
-def batches(table: pa.Table, message_bytes: int) -> list[tuple[bytes, int]]:
+def batches(
+    table: pa.Table, message_bytes: int, compression: str = "lz4"
+) -> list[tuple[bytes, int]]:
     """Return `table` as Arrow streams of at most `message_bytes` each, with their rows.
 
     The same table gives the same bytes. A table without rows is one stream.
@@ -145,7 +147,7 @@ def batches(table: pa.Table, message_bytes: int) -> list[tuple[bytes, int]]:
         If one row alone is larger.
     """
     limit = message_bytes - _ENVELOPE_BYTES
-    whole = _stream(table)
+    whole = _stream(table, compression)
     if len(whole) <= limit:
         return [(whole, table.num_rows)]
     if table.num_rows <= 1:
@@ -158,15 +160,21 @@ def batches(table: pa.Table, message_bytes: int) -> list[tuple[bytes, int]]:
     edges = [table.num_rows * n // pieces for n in range(pieces + 1)]
     found = []
     for start, stop in pairwise(edges):
-        found += batches(table.slice(start, stop - start), message_bytes)
+        found += batches(table.slice(start, stop - start), message_bytes, compression)
     return found
 
 
 def batch_messages(
-    part: Part, table: pa.Table, *, fingerprint: str, attempt: str, message_bytes: int
+    part: Part,
+    table: pa.Table,
+    *,
+    fingerprint: str,
+    attempt: str,
+    message_bytes: int,
+    compression: str = "lz4",
 ) -> list[tuple[bytes, Header]]:
     """Return the messages of one attempt at `part`."""
-    found = batches(table, message_bytes)
+    found = batches(table, message_bytes, compression)
     schema = schema_digest(table.schema)
     return [
         (
@@ -235,11 +243,16 @@ def schema_digest(schema: pa.Schema) -> str:
     return content_key(data.hex())
 
 
-def _stream(table: pa.Table) -> bytes:
+def _stream(table: pa.Table, compression: str) -> bytes:
+    """Return `table` as one Arrow stream; `compression` is ``lz4``, ``zstd:9``, ``none``, ..."""
     import pyarrow as pa
 
+    name, _, level = compression.partition(":")
+    codec = None
+    if name != "none":
+        codec = pa.Codec("lz4_frame" if name == "lz4" else name, int(level) if level else None)
     out = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    options = pa.ipc.IpcWriteOptions(compression=codec)
     with pa.ipc.new_stream(out, table.schema, options=options) as writer:
         writer.write_table(table)
     return bytes(out.getvalue())

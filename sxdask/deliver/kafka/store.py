@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -26,19 +25,26 @@ if TYPE_CHECKING:
     from sxdask.deliver.kafka.messages import Place
 
 
+def open_topic(url: str, storage_options: Mapping[str, Any] | None = None) -> KafkaStore:
+    """Return the store of a topic, the same one again: a manifest asks for every object."""
+    return _open(Address.parse(url), KafkaOptions.of(storage_options), os.getpid())
+
+
 @lru_cache(maxsize=4)
-def _topic(address: Address, options: KafkaOptions, _process: int) -> Topic:
-    """Return a topic that stays open: a manifest opens its store for every object."""
-    return Topic(Connection(address, options))
+def _open(address: Address, options: KafkaOptions, _process: int) -> KafkaStore:
+    return KafkaStore(address, options)
 
 
 class KafkaStore:
-    """Read deliveries of the topic at `url`; ``?fingerprint=`` picks one of several."""
+    """Read deliveries of a topic; the address may have ``?fingerprint=`` to pick one of several.
 
-    def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
-        self.url = url
-        self._address = Address.parse(url)
-        self._options = KafkaOptions.of(storage_options)
+    It keeps a connection and is used from any thread.
+    """
+
+    def __init__(self, address: Address, options: KafkaOptions) -> None:
+        self._address = address
+        self._options = options
+        self._topic: Topic | None = None
         self._places: dict[str, tuple[str, str, Place]] = {}
 
     @property
@@ -110,7 +116,9 @@ class KafkaStore:
 
     @property
     def _opened(self) -> Topic:
-        return _topic(replace(self._address, fingerprint=""), self._options, os.getpid())
+        if self._topic is None:
+            self._topic = Topic(Connection(self._address, self._options))
+        return self._topic
 
     def _controls(self) -> Controls:
         if self._opened.describe(ReadFailedError) is None:

@@ -60,12 +60,14 @@ class KafkaSink:
         overwrite: bool = False,
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
-        if format_name != _FORMAT:
+        name, _, compression = format_name.partition(":")
+        if name != _FORMAT:
             raise RequestError(
-                f"a Kafka topic carries Arrow record batches, not {format_name!r}",
+                f"a Kafka topic carries Arrow record batches, not {name!r}",
                 hint=f"use format={_FORMAT!r}",
             )
         self.overwrite = overwrite
+        self._compression = compression or "lz4"
         self._address = Address.parse(url)
         self._given = dict(storage_options or {})
         self._options = KafkaOptions.of(self._given)
@@ -114,6 +116,7 @@ class KafkaSink:
             fingerprint=self._fingerprint,
             attempt=attempt,
             message_bytes=self._options.message_bytes,
+            compression=self._compression,
         )
         partition = self._partition(part)
         first, last = send(
