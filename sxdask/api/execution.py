@@ -142,6 +142,7 @@ class Execution:
         resume: bool = False,
         storage_options: Mapping[str, Any] | None = None,
         cache: bool = True,
+        memory: str | int | None = None,
     ) -> Manifest:
         """Write one object per partition to a directory, URL or topic, all or nothing.
 
@@ -164,6 +165,8 @@ class Execution:
             those of the dataset where `target` is a storage.
         cache
             As for `compute`.
+        memory
+            As for `stream`: a slow destination holds reading back.
 
         Raises
         ------
@@ -180,7 +183,7 @@ class Execution:
             )
         else:
             sink = target
-        run = self._run(client, scheduler, progress, cache=cache)
+        run = self._run(client, scheduler, progress, self._memory(memory), cache=cache)
         return run.deliver(sink, format_name=format, resume=resume)
 
     @property

@@ -233,6 +233,7 @@ class Run:
                 runner=runner,
                 ledger_dir=compiled.source.settings.cache_dir / "ledgers",
                 keep=resume,
+                memory=self._memory,
                 on_event=lambda event: self._emit(event, show),
                 on_learned=compiled.source.learn,
             )
