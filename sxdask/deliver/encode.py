@@ -1,4 +1,4 @@
-"""Awkward partitions become Arrow tables, and tables become files in memory.
+"""Awkward partitions become Arrow tables.
 
 Top-level fields turn into columns. Plain Arrow types are used wherever they
 bring back the same awkward type, so that pandas, polars and DuckDB read the
@@ -11,15 +11,13 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sxdask._version import __version__
 from sxdask.core.errors import RequestError
-from sxdask.core.registry import Registry
 from sxdask.deliver.part import FACTS
 
 if TYPE_CHECKING:
@@ -30,36 +28,8 @@ PREFIX = "sxdask:"
 
 _ARROW_FILE = b"ARROW1"  # magic string of the Arrow columnar format, "IPC File Format"
 
-ROW_GROUP_BYTES = 32 * 1024 * 1024
-"""Decoded bytes of one Parquet row group: large enough to compress, small enough to skip."""
-
-
-class Format(Protocol):
-    """Turn one table into the bytes of one object, and back.
-
-    The same table gives the same bytes, so that a retried task writes what it
-    wrote before.
-    """
-
-    suffix: ClassVar[str]
-
-    def encode(self, table: pa.Table) -> pa.Buffer:
-        """Return the whole object."""
-        ...
-
-    def decode(self, data: bytes) -> pa.Table:
-        """Return the table in an object; raises `pyarrow.ArrowInvalid` if it is none."""
-        ...
-
-
-FORMATS: Registry[type[Format]] = Registry(
-    kind="delivery format",
-    group="sxdask.formats",
-    builtin={
-        "arrow": "sxdask.deliver.encode:ArrowFormat",
-        "parquet": "sxdask.deliver.encode:ParquetFormat",
-    },
-)
+COUNTER = f"{PREFIX}counter".encode()
+"""Key of a field's metadata: the branch that counts the items of its lists, in the file."""
 
 
 def to_table(
@@ -67,6 +37,7 @@ def to_table(
     *,
     metadata: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
+    counters: Mapping[str, str] | None = None,
 ) -> pa.Table:
     """Convert one partition to an Arrow table that reads back equal, type included.
 
@@ -93,6 +64,9 @@ def to_table(
     units
         Unit by column, where known (``{"Muon_pt": "GeV"}``); it goes to the
         metadata of the field, beside its type and list depth.
+    counters
+        Branch of the file that counts the items of a column's lists, where
+        columns share one (``{"Muon_pt": "nMuon"}``); the counter itself too.
 
     Raises
     ------
@@ -112,7 +86,8 @@ def to_table(
     own = {f"{PREFIX}version": __version__, **own}
     table = _convert(array)
     fields = [
-        field.with_metadata(_field_metadata(array, field, units or {})) for field in table.schema
+        field.with_metadata(_field_metadata(array, field, units or {}, counters or {}))
+        for field in table.schema
     ]
     kept = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     schema = pa.schema(fields, metadata=kept | own)
@@ -158,80 +133,6 @@ def schema_to_text(schema: pa.Schema) -> str:
 def schema_from_text(text: str) -> pa.Schema:
     """Return the schema that `schema_to_text` wrote."""
     return pa.ipc.read_schema(pa.BufferReader(b64decode(text)))
-
-
-class ArrowFormat:
-    """The Arrow IPC file format, random access, buffers compressed with LZ4 or ZSTD."""
-
-    suffix: ClassVar[str] = ".arrow"
-
-    def __init__(self, compression: str | None = "lz4") -> None:
-        self.compression = compression
-
-    def encode(self, table: pa.Table) -> pa.Buffer:
-        """Return the file."""
-        out = pa.BufferOutputStream()
-        write_arrow(table, out, compression=self.compression)
-        return out.getvalue()
-
-    def decode(self, data: bytes) -> pa.Table:
-        """Return the table in a file, or in streams that follow each other; nothing is copied."""
-        if bytes(data[: len(_ARROW_FILE)]) == _ARROW_FILE:
-            return pa.ipc.open_file(pa.BufferReader(data)).read_all()
-        reader = pa.BufferReader(data)
-        tables = []
-        while reader.tell() < len(data):
-            tables.append(pa.ipc.open_stream(reader).read_all())
-        return pa.concat_tables(tables)
-
-
-class ParquetFormat:
-    """Parquet with ZSTD pages and row groups sized for reading."""
-
-    suffix: ClassVar[str] = ".parquet"
-
-    def __init__(self, compression: str = "zstd") -> None:
-        self.compression = compression
-
-    def encode(self, table: pa.Table) -> pa.Buffer:
-        """Return the file."""
-        out = pa.BufferOutputStream()
-        write_parquet(table, out, compression=self.compression)
-        return out.getvalue()
-
-    def decode(self, data: bytes) -> pa.Table:
-        """Return the table in a file."""
-        return pq.read_table(pa.BufferReader(data))
-
-
-def write_arrow(table: pa.Table, file: Any, *, compression: str | None = "lz4") -> None:
-    """Write `table` to `file` (a path or a binary file) in the Arrow IPC file format."""
-    options = pa.ipc.IpcWriteOptions(compression=compression)
-    with pa.ipc.new_file(file, table.schema, options=options) as writer:
-        writer.write_table(table)
-
-
-def write_parquet(table: pa.Table, file: Any, *, compression: str = "zstd") -> None:
-    """Write `table` to `file` (a path or a binary file) as Parquet.
-
-    Raises
-    ------
-    RequestError
-        If Parquet cannot hold the table: unions, records without fields, or
-        no column at all.
-    """
-    if table.num_columns == 0 and table.num_rows:
-        raise RequestError(
-            f"Parquet cannot hold {table.num_rows} rows without columns",
-            hint="select at least one column, or use format='arrow'",
-        )
-    rows = max(1, table.num_rows * ROW_GROUP_BYTES // max(table.nbytes, 1))
-    try:
-        pq.write_table(table, file, compression=compression, row_group_size=rows)
-    except pa.ArrowNotImplementedError as error:
-        raise RequestError(
-            f"Parquet cannot hold this table: {error}", hint="use format='arrow'"
-        ) from error
 
 
 def _without_facts(table: pa.Table) -> pa.Table:
@@ -289,13 +190,15 @@ def _unsupported(array: ak.Array) -> str:
 
 
 def _field_metadata(
-    array: ak.Array, field: pa.Field, units: Mapping[str, str]
+    array: ak.Array, field: pa.Field, units: Mapping[str, str], counters: Mapping[str, str]
 ) -> dict[bytes | str, str | bytes]:
     kind = _column(array, field.name).type.content
     notes: dict[bytes | str, str | bytes] = dict(field.metadata or {})
     notes |= {f"{PREFIX}type": str(kind), f"{PREFIX}list_depth": str(_list_depth(kind))}
     if field.name in units:
         notes[f"{PREFIX}unit"] = units[field.name]
+    if field.name in counters:
+        notes[COUNTER] = counters[field.name]
     return notes
 
 

@@ -1,0 +1,3 @@
+"""One format a module; registered in `sxdask.deliver.format`."""
+
+from __future__ import annotations

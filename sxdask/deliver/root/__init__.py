@@ -1,0 +1,3 @@
+"""What the two ROOT formats share: files in memory, names, types, and copies of objects."""
+
+from __future__ import annotations
