@@ -15,6 +15,7 @@ from sxdask.deliver.encode import to_table
 from sxdask.deliver.manifest import Failure, Manifest
 from sxdask.deliver.sink import SINKS, Delivery, Receipt, Sink
 from sxdask.deliver.sinks.files import FilesSink
+from sxdask.deliver.sinks.kafka import KafkaSink
 from sxdask.deliver.sinks.memory import MemorySink
 from sxdask.deliver.tasks import Labels
 from tests.readers import numbers, pieces
@@ -304,7 +305,7 @@ class TestMemoryFileSystem(FilesContract):
 
 
 def test_every_registered_sink_can_be_loaded() -> None:
-    assert [SINKS.load(name) for name in SINKS.names()] == [FilesSink, MemorySink]
+    assert [SINKS.load(name) for name in SINKS.names()] == [FilesSink, KafkaSink, MemorySink]
 
 
 def test_a_table_without_columns_keeps_its_rows_in_a_directory(tmp_path: Path) -> None:
