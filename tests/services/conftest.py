@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.broker import broker, own_broker
 from tests.services.seaweedfs import bucket, s3_environment, s3_server
 
-__all__ = ["bucket", "s3_environment", "s3_server"]
+__all__ = ["broker", "bucket", "own_broker", "s3_environment", "s3_server"]
 
 HERE = Path(__file__).parent
 

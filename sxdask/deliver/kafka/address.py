@@ -142,11 +142,11 @@ class KafkaOptions:
                     hint=close_names(name, names) or f"there is {', '.join(names)}",
                 )
         found = cls(**own, properties=tuple(sorted(properties.items())))
-        if found.partitions < 1 or found.message_bytes < 1_000 or found.timeout_s <= 0:
+        if found.partitions < 1 or found.message_bytes < 4_000 or found.timeout_s <= 0:
             raise RequestError(
                 f"partitions={found.partitions}, message_bytes={found.message_bytes} and "
                 f"timeout_s={found.timeout_s} cannot be used together with a topic",
-                hint="use at least 1 partition, 1000 bytes and a time above 0 s",
+                hint="use at least 1 partition, 4000 bytes and a time above 0 s",
             )
         return found
 
