@@ -49,6 +49,31 @@ WorkersOption: TypeAlias = Annotated[
     int | None,
     typer.Option("--workers", "-w", min=1, help="Worker processes; implies --cluster local."),
 ]
+StorageOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--storage-option",
+        metavar="NAME=VALUE",
+        help="Option of the storage that is delivered to, such as endpoint_url=https://... or "
+        "profile=NAME; no secrets. May be given several times.",
+    ),
+]
+
+
+def storage_options(texts: list[str] | None) -> dict[str, str] | None:
+    """Return the options in ``NAME=VALUE`` texts, or None if there are none."""
+    if not texts:
+        return None
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise RequestError(
+                f"the storage option {text!r} is not NAME=VALUE",
+                hint="write it like --storage-option endpoint_url=https://s3.example.org",
+            )
+        found[name] = value
+    return found
 
 
 def load_query(recipe_file: Path, files: list[str] | None) -> tuple[Recipe, Query]:

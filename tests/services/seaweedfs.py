@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 import uuid
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +45,9 @@ class S3Server:
 
     endpoint: str
     key: str = "sxdask-tests"
-    secret: str = "the-secret-of-the-tests"  # noqa: S105  of a server on loopback
+    secret: str = field(default="the-secret-of-the-tests", repr=False)
     reader_key: str = "sxdask-reader"
-    reader_secret: str = "the-secret-of-the-reader"  # noqa: S105
+    reader_secret: str = field(default="the-secret-of-the-reader", repr=False)
 
     @property
     def port(self) -> int:
@@ -102,6 +102,14 @@ class Bucket:
         found = pages.paginate(Bucket=self.name)
         return sorted(item["Key"] for page in found for item in page.get("Uploads", ()))
 
+    def drop_pending(self, key: str) -> None:
+        """Drop the open uploads of `key`."""
+        for item in self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", ()):
+            if item["Key"] == key:
+                self.client.abort_multipart_upload(
+                    Bucket=self.name, Key=key, UploadId=item["UploadId"]
+                )
+
     def get(self, key: str) -> bytes:
         """Return an object."""
         return bytes(self.client.get_object(Bucket=self.name, Key=key)["Body"].read())
@@ -139,6 +147,8 @@ def _command(folder: Path) -> tuple[list[str], str]:
         {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
         for name, key, secret, actions in pairs
     ]
+    # One volume for a new bucket in place of seven: the first object comes sooner.
+    (folder / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": identities}))
     ports = _free_ports(2 * len(_SERVICES))

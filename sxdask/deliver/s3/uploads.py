@@ -85,8 +85,12 @@ async def upload(requests: Requests, key: str, data: memoryview, parts: list[Upl
 
 
 async def uploaded(requests: Requests, key: str, upload_id: str) -> list[dict[str, Any]] | None:
-    """Return the parts that the server has of an open upload; None if there is no such upload."""
-    found: list[dict[str, Any]] = []
+    """Return the parts that the server has of an open upload; None if there is no such upload.
+
+    A part that was sent twice, because the answer was lost, counts once: some
+    servers (SeaweedFS) list both.
+    """
+    found: dict[int, dict[str, Any]] = {}
     where: dict[str, Any] = {}
     while True:
         try:
@@ -95,9 +99,9 @@ async def uploaded(requests: Requests, key: str, upload_id: str) -> list[dict[st
             if is_absent(error):
                 return None
             raise
-        found += page.get("Parts", ())
+        found |= {part["PartNumber"]: part for part in page.get("Parts", ())}
         if not page.get("IsTruncated"):
-            return found
+            return [found[number] for number in sorted(found)]
         where = {"PartNumberMarker": page["NextPartNumberMarker"]}
 
 
