@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sxdask.cli import demo, doctor, explain, index, inspect, run, serve, version
+from sxdask.cli import cache, demo, doctor, explain, index, inspect, run, serve, version
 from sxdask.cli.edge import CommandGroup
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ app.command()(run.run)
 app.command()(explain.explain)
 app.command()(inspect.inspect)
 app.add_typer(index.app, name="index")
+app.add_typer(cache.app, name="cache")
 app.command(cls=serve.ServeCommand)(serve.serve)
 app.command()(doctor.doctor)
 app.command()(version.version)

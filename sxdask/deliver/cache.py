@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 from sxdask._version import __version__
 from sxdask.core.errors import SxdaskError
-from sxdask.deliver.part import content_key
 from sxdask.deliver.local import LocalStore
+from sxdask.deliver.part import content_key
 from sxdask.deliver.store import open_store
 
 if TYPE_CHECKING:
@@ -146,8 +146,17 @@ def open_cache(settings: Settings) -> ResultCache | None:
     RequestError, MissingExtraError
         If no file system knows its URL.
     """
-    if not settings.result_cache_bytes:
-        return None
+    return cache_of(settings) if settings.result_cache_bytes else None
+
+
+def cache_of(settings: Settings) -> ResultCache:
+    """Return the cache that the settings name, also where they say to keep nothing new.
+
+    Raises
+    ------
+    RequestError, MissingExtraError
+        If no file system knows its URL.
+    """
     place = settings.result_cache
     if place == "auto":
         place = str(Path(settings.cache_dir) / "results")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sxdask.core.errors import SxdaskError
+from sxdask.core.errors import AccessDeniedError, DeliveryError, SxdaskError
 from sxdask.deliver.cache import FULL, ResultCache
 from sxdask.deliver.local import LocalStore
 
@@ -278,8 +278,23 @@ def _tidy(cache: ResultCache, requests: set[str]) -> None:
 
 def _listed(cache: ResultCache, folder: str) -> list[tuple[str, int, float]]:
     """Return name, bytes and time of what lies in `folder` and below it."""
-    if isinstance(cache.store, LocalStore):
-        return list(_scanned(str(cache.store.root / folder), f"{folder}/" if folder else ""))
+    try:
+        if isinstance(cache.store, LocalStore):
+            return list(_scanned(str(cache.store.root / folder), f"{folder}/" if folder else ""))
+        return _found(cache, folder)
+    except PermissionError as error:
+        raise AccessDeniedError(
+            f"{cache.location!r} may not be listed",
+            hint="check its owner and permissions, or the credentials in use",
+            file=cache.location,
+        ) from error
+    except OSError as error:
+        raise DeliveryError(
+            f"{cache.location!r} cannot be listed: {error.strerror or error}", file=cache.location
+        ) from error
+
+
+def _found(cache: ResultCache, folder: str) -> list[tuple[str, int, float]]:
     filesystem, root = cache.store.connection  # type: ignore[attr-defined]
     place = f"{root}/{folder}".rstrip("/")
     try:

@@ -60,6 +60,8 @@ class Status:
             f"rows {_short(state.rows)}",
             f"{megabytes:.1f} MB/s",
         ]
+        if state.report.results_reused:
+            words.insert(2, f"reused {state.report.results_reused}")
         if state.failed:
             words.insert(2, f"failed {state.failed}")
         if state.seconds is not None:

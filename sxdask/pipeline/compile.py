@@ -177,6 +177,7 @@ def require_tables(plan: Plan) -> None:
 def explain(compiled: Compiled, *, html: bool = False) -> str:
     """Return logical plan, fired rewrites and physical plan of each output, as text or HTML."""
     from sxdask.graph.summary import physical_summary
+    from sxdask.pipeline.kept import cached_columns, stored_results
 
     show = explain_html if html else explain_text
     lowered = {table.position: table for table in compiled.parts}
@@ -187,7 +188,11 @@ def explain(compiled: Compiled, *, html: bool = False) -> str:
         if table is not None:
             tree = tree_of(table.output)
             schema = compiled.source.schema(tree) if tree else Schema(())
-            summary = physical_summary(table, schema)
+            summary = replace(
+                physical_summary(table, schema),
+                stored=stored_results(table, compiled.source),
+                cached=cached_columns(table, read_options(compiled.source)),
+            )
         steps = [step for step in compiled.steps if step.table == position]
         parts.append(show(replace(compiled.plan, outputs=(output,)), steps, summary))
     return "\n".join(parts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sxdask.core.events import Event, PartitionDone, ReadReport
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _ACCOUNT_EVERY = 20  # parts of the limit
 _RENEW_S = 300.0
-_MOST_LOOKED_UP = 200_000
 
 
 def reuse(compiled: Compiled, facts: Mapping[str, str], *, enabled: bool) -> Reuse:
@@ -40,7 +39,7 @@ def reuse(compiled: Compiled, facts: Mapping[str, str], *, enabled: bool) -> Reu
     if cache is None:
         return Reuse(compiled)
     run = uuid.uuid4().hex
-    parts = tuple(_cached(part, cache, run) for part in compiled.parts)
+    parts = tuple(with_cache(part, cache, run) for part in compiled.parts)
     return Reuse(replace(compiled, parts=parts), cache, run, facts)
 
 
@@ -145,37 +144,7 @@ class Reuse:
             write_json(self._cache, f"{request}/{FACTS}", facts)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """How many of the partitions of a table are stored results, and their bytes."""
-
-    partitions: int
-    bytes: int
-
-
-def stored_results(table: Lowered, cache: ResultCache) -> Stored | None:
-    """Return what of `table` need not be computed; by one listing of its request.
-
-    None if results of it are not kept, the store cannot be listed, or there
-    are too many partitions to look for.
-    """
-    from sxdask.core.errors import SxdaskError
-    from sxdask.deliver.cache_reader import CachedReader
-    from sxdask.deliver.cache_upkeep import objects_of
-
-    reader = _cached(table, cache, "").reader
-    if not isinstance(reader, CachedReader) or len(table.pieces) > _MOST_LOOKED_UP:
-        return None
-    try:
-        there = {item.name: item.bytes for item in objects_of(cache, reader.request)}
-    except (SxdaskError, OSError):
-        return None
-    names = {reader.name_of(piece) for piece in table.pieces} if there else set()
-    found = [there[name] for name in names if name in there]
-    return Stored(len(found), sum(found))
-
-
-def _cached(part: Lowered, cache: ResultCache, run: str) -> Lowered:
+def with_cache(part: Lowered, cache: ResultCache, run: str) -> Lowered:
     """Return `part` with a reader that reuses results; not that of a Python function.
 
     What a function gives may depend on anything: on the time, on other files,

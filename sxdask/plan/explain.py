@@ -51,7 +51,8 @@ class PhysicalSummary:
     `bytes_to_read` counts the kept partitions of the branches above,
     `bytes_in_files` everything in the tree. `zone_tests` are the conditions
     that the reader holds against basket statistics, `split` why partitions
-    were cut, both as text.
+    were cut, `stored` how many of them are kept results and `cached` of which
+    columns baskets are kept, all as text.
     """
 
     output: str
@@ -65,6 +66,8 @@ class PhysicalSummary:
     bytes_in_files: int
     zone_tests: tuple[str, ...] = ()
     split: str = ""
+    stored: str = ""
+    cached: str = ""
 
 
 def show(item: Plan | Output | Node) -> str:
@@ -277,6 +280,8 @@ def physical_facts(summary: PhysicalSummary) -> list[tuple[str, str]]:
         facts.insert(4, ("split", summary.split))
     if summary.zone_tests:
         facts.append(("zone tests", "; ".join(summary.zone_tests)))
+    facts += [("stored results", summary.stored)] if summary.stored else []
+    facts += [("columns cached", summary.cached)] if summary.cached else []
     return facts
 
 

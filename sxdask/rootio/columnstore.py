@@ -192,6 +192,33 @@ def trim(root: Path, limit: int) -> int:
     return total
 
 
+def prune_packs(
+    root: Path,
+    *,
+    max_bytes: int | None = None,
+    older_than_s: float | None = None,
+    everything: bool = False,
+    dry_run: bool = False,
+) -> tuple[int, int]:
+    """Remove files of baskets: all, those unused for a time, or the oldest beyond a size.
+
+    Returns their number and bytes; with `dry_run` they stay.
+    """
+    now, total = time.time(), 0
+    doomed = []
+    for entry in pack_entries(root):  # the last used first
+        old = older_than_s is not None and now - entry.used > older_than_s
+        beyond = max_bytes is not None and total + entry.bytes > max_bytes
+        if everything or old or beyond:
+            doomed.append(entry)
+        else:
+            total += entry.bytes
+    if not dry_run:
+        for entry in doomed:
+            remove_pack(entry)
+    return len(doomed), sum(entry.bytes for entry in doomed)
+
+
 def remove_pack(entry: PackEntry) -> None:
     """Remove a file of baskets, and its folder with the last one."""
     _remove(str(entry.path))
