@@ -21,6 +21,7 @@ from sxdask.core.errors import (
     SxdaskError,
     SystemFaultError,
 )
+from sxdask.deliver.failures import public_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,10 +98,11 @@ def is_transient(error: BaseException) -> bool:
 
 def as_sxdask_error(error: BaseException) -> SxdaskError:
     """Return `error` as one of ours, safe to pickle, with its traceback text in the context."""
-    text = "".join(traceback.format_exception(error))
+    text = public_text("".join(traceback.format_exception(error)))
     if isinstance(error, SxdaskError):
         return _portable(error.add(traceback=text))
-    problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    words = public_text(str(error))
+    problem = f"{type(error).__name__}: {words}" if words else type(error).__name__
     kind: type[SxdaskError] = PartitionFailedError
     hint = None
     if isinstance(error, MemoryError):

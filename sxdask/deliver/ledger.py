@@ -56,9 +56,8 @@ class Ledger:
             return []
         found: dict[str, Receipt] = {}
         for line in lines[1:]:
-            values = _parsed(line)
-            if values is not None:
-                receipt = Receipt.from_dict(values)
+            receipt = _receipt(line)
+            if receipt is not None:
                 found[receipt.object] = receipt
         return list(found.values())
 
@@ -116,6 +115,15 @@ class Ledger:
                 return _parsed(file.readline()) == self._head
         except FileNotFoundError:
             return False
+
+
+def _receipt(line: bytes) -> Receipt | None:
+    """Return the receipt in `line`; None if it is torn, damaged or of another version."""
+    values = _parsed(line)
+    try:
+        return None if values is None else Receipt.from_dict(values)
+    except (KeyError, TypeError):
+        return None
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ that a reader needs: paths, rows, bytes and checksums, as one JSON file.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from xxhash import xxh3_128_hexdigest
 
 from sxdask.core.errors import DataError, FileMissingError, RequestError, TruncatedFileError
+from sxdask.deliver.failures import FailureReport, public_text
+from sxdask.deliver.format import decode
+from sxdask.deliver.part import Member
 from sxdask.deliver.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -35,7 +38,10 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One delivered partition. `object` is relative to the manifest; entries are half-open."""
+    """One delivered object, as `Part` says. `object` is relative to the manifest.
+
+    An object that joins partitions has `members`: the entries that it covers.
+    """
 
     index: int
     output: str
@@ -48,12 +54,28 @@ class Entry:
     bytes: int
     checksum: str
     content_key: str
+    members: tuple[Member, ...] = ()
     status: Literal["done"] = "done"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the entry that `dataclasses.asdict` described."""
+        members = tuple(Member(**item) for item in values.get("members", ()))
+        return cls(**{**values, "members": members})
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the output trees that the object has rows of."""
+        return tuple(dict.fromkeys(item.output for item in self.members)) or (self.output,)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One partition that could not be delivered, and why."""
+    """One partition that could not be delivered, and why, after how many attempts.
+
+    `traceback` is that of the last attempt's worker; the failures after it that
+    have the same cause leave it out.
+    """
 
     index: int
     output: str
@@ -63,10 +85,12 @@ class Failure:
     entry_stop: int
     code: str
     message: str
+    attempts: int = 1
+    traceback: str = field(default="", compare=False, repr=False)
 
     @classmethod
-    def of(cls, part: Part, error: SxdaskError) -> Self:
-        """Return what a manifest says about `error` in `part`."""
+    def of(cls, part: Part, error: SxdaskError, attempts: int = 1) -> Self:
+        """Return what a manifest says about `error` in `part`, without credentials."""
         return cls(
             part.index,
             part.output,
@@ -75,7 +99,9 @@ class Failure:
             part.entry_start,
             part.entry_stop,
             error.code,
-            error.problem,
+            public_text(error.problem),
+            attempts,
+            public_text(str(error.context.get("traceback", ""))),
         )
 
 
@@ -145,7 +171,7 @@ class Manifest:
         return cls(
             values["fingerprint"],
             values["format"],
-            tuple(Entry(**item) for item in values["partitions"]),
+            tuple(map(Entry.from_dict, values["partitions"])),
             tuple(Failure(**item) for item in values["failed"]),
             values["title"],
             values["created"],
@@ -168,6 +194,11 @@ class Manifest:
         return "partial" if self.failed else "complete"
 
     @property
+    def failures(self) -> FailureReport:
+        """The partitions that failed, by cause."""
+        return FailureReport(len(self.partitions) + len(self.failed), self.failed)
+
+    @property
     def rows(self) -> int:
         """Rows of all partitions."""
         return sum(entry.rows for entry in self.partitions)
@@ -180,7 +211,8 @@ class Manifest:
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the output trees, in order."""
-        return tuple(dict.fromkeys((*self.schemas, *(item.output for item in self.partitions))))
+        named = (name for item in self.partitions for name in item.outputs)
+        return tuple(dict.fromkeys((*self.schemas, *named)))
 
     @property
     def files(self) -> list[str]:
@@ -207,7 +239,7 @@ class Manifest:
         from sxdask.deliver.encode import join, no_rows, schema_from_text
 
         name = self._chosen(output)
-        tables = [self._read(entry) for entry in self._of(name)]
+        tables = [self._read(entry, name) for entry in self._of(name)]
         return join(tables or [no_rows(schema_from_text(self.schemas[name]))])
 
     def to_awkward(self, output: str | None = None) -> ak.Array:
@@ -217,51 +249,31 @@ class Manifest:
         return ak.from_arrow(self.to_table(output))
 
     def dataset(self, output: str | None = None) -> pads.Dataset:
-        """Return the objects of `output` as a lazy ``pyarrow.dataset``."""
-        import pyarrow.dataset as pads
-        from pyarrow.fs import FSSpecHandler, PyFileSystem
+        """Return the objects of `output` as a lazy ``pyarrow.dataset``.
 
-        from sxdask.deliver.encode import no_rows, schema_from_text
+        Of objects in ROOT formats, which pyarrow cannot read, the rows are in
+        memory at once. Of objects with several outputs it has the column that
+        tells them apart.
+        """
+        from sxdask.deliver.lazy import objects_dataset
 
         name = self._chosen(output)
-        entries = self._of(name)
-        if not entries:
-            return pads.dataset(no_rows(schema_from_text(self.schemas[name])))
-        if "://" not in self.location:
-            return pads.dataset(
-                [self._store.full(entry.object) for entry in entries], format=self.format
-            )
-        from sxdask.datasets.storage import connect
-
-        filesystem, root = connect(self.location, dict(self.storage_options))
-        paths = [f"{root.rstrip('/')}/{entry.object}" for entry in entries]
-        return pads.dataset(
-            paths, format=self.format, filesystem=PyFileSystem(FSSpecHandler(filesystem))
-        )
+        return objects_dataset(self, self._of(name), name)
 
     def verify(self) -> list[str]:
         """Read every object and return what is wrong with it: bytes, checksum or rows.
 
         An empty list means that the delivery is as it was written.
         """
-        return [
-            f"{entry.object}: {problem}"
-            for entry in self.partitions
-            if (problem := self._problem(entry)) is not None
-        ]
+        from sxdask.deliver.verify import check_objects
 
-    def _problem(self, entry: Entry) -> str | None:
-        data = self._store.read(entry.object)
-        if data is None:
-            return "missing"
-        if len(data) != entry.bytes:
-            return f"{len(data)} bytes, the manifest says {entry.bytes}"
-        if checksum(data) != entry.checksum:
-            return "checksum differs"
-        rows = decode(data, self.format).num_rows
-        return None if rows == entry.rows else f"{rows} rows, the manifest says {entry.rows}"
+        return [str(problem) for problem in check_objects(self)]
 
-    def _read(self, entry: Entry) -> pa.Table:
+    def read(self, entry: Entry) -> Any:
+        """Return the bytes of one object, or None if it is not there."""
+        return self._store.read(entry.object)
+
+    def _read(self, entry: Entry, output: str) -> pa.Table:
         data = self._store.read(entry.object)
         if data is None or len(data) != entry.bytes:
             raise TruncatedFileError(
@@ -269,7 +281,7 @@ class Manifest:
                 hint="deliver again with overwrite=True",
                 file=self._store.full(entry.object),
             )
-        return decode(data, self.format)
+        return decode(data, self.format, output if entry.members else None)
 
     def _chosen(self, output: str | None) -> str:
         names = self.outputs
@@ -284,7 +296,7 @@ class Manifest:
         return output
 
     def _of(self, output: str) -> list[Entry]:
-        return [entry for entry in self.partitions if entry.output == output]
+        return [entry for entry in self.partitions if output in entry.outputs]
 
     def __str__(self) -> str:
         size = f"{self.bytes / 1e6:.1f} MB"
@@ -295,14 +307,16 @@ class Manifest:
             ),
             f"  in {self.location or 'memory'}",
         ]
-        lines += [f"  failed {item.index}: [{item.code}] {item.message}" for item in self.failed]
+        if self.failed:
+            lines += [f"  {line}" for line in str(self.failures).splitlines()]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"<Manifest {self}>"
 
     def _repr_html_(self) -> str:
-        head, *rest = str(self).splitlines()
+        head, *rest = str(replace(self, failed=())).splitlines()
+        head = head.replace(": complete,", f": {self.status},")
         cells = ("index", "output", "file", "entry_start", "entry_stop", "object", "rows", "bytes")
         rows = "".join(
             "<tr>" + "".join(f"<td>{escape(str(getattr(item, c)))}</td>" for c in cells) + "</tr>"
@@ -314,6 +328,7 @@ class Manifest:
         return (
             f"<p><b>{escape(head)}</b><br>{'<br>'.join(map(escape, rest))}</p>"
             f"<table><tr>{header}</tr>{rows}</table>{tail}"
+            f"{self.failures._repr_html_() if self.failed else ''}"
         )
 
 
@@ -327,18 +342,6 @@ def checksum(data: Any) -> str:
     hashing must not cost more than writing.
     """
     return f"xxh3:{xxh3_128_hexdigest(data)}"
-
-
-def decode(data: bytes, format_name: str) -> pa.Table:
-    """Return the table in an object of one of our formats."""
-    import pyarrow as pa
-
-    from sxdask.deliver.encode import FORMATS
-
-    try:
-        return FORMATS.load(format_name)().decode(data)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"an object of the delivery is not {format_name}: {error}") from error
 
 
 def read_manifest(store: Store, name: str = MANIFEST_NAME) -> dict[str, Any] | None:
@@ -381,4 +384,5 @@ def _entry(receipt: Receipt) -> Entry:
         receipt.bytes,
         receipt.checksum,
         part.content_key,
+        part.members,
     )

@@ -43,7 +43,7 @@ class Receipt:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the receipt that `to_dict` described."""
-        return cls(**{**values, "part": Part(**values["part"])})
+        return cls(**{**values, "part": Part.from_dict(values["part"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,18 @@ class Delivery:
         stems = sorted(part.stem for part in self.parts)
         return content_key(self.fingerprint, self.format, *stems)
 
+    def continues(self, old: Manifest) -> bool:
+        """Tell whether this delivery has all rows of a published one, and its layout."""
+        if (old.fingerprint, old.format) != (self.fingerprint, self.format):
+            return False
+        stems = {part.stem for part in self.parts}
+        members = {member.content_key for part in self.parts for member in part.members}
+        return all(
+            entry.object.partition(".")[0] in stems
+            or (entry.members and {item.content_key for item in entry.members} <= members)
+            for entry in old.partitions
+        )
+
 
 class Sink(Protocol):
     """Store partitions so that a reader sees all of them or none.
@@ -75,10 +87,11 @@ class Sink(Protocol):
     worker may die after writing and be retried elsewhere, and a worker that
     was thought dead may write late, so `write` of the same part must be safe
     to repeat: it stores under a name of this attempt alone and shows nothing.
-    The driver alone calls `commit`, with one receipt a part, or `abort`; after
-    either the sink is done. A driver that dies calls neither: what was written
-    stays hidden, and `begin` of a later run of the same delivery accepts it
-    back by its receipts.
+    The driver alone calls `commit`, with one receipt a part, or `abort`, or
+    `suspend`; after any of them the sink is done. A driver that dies calls
+    none: what was written stays hidden, and `begin` of a later run of the same
+    delivery accepts it back by its receipts. Several drivers may deliver to
+    one place at the same time: the result is that of one after the other.
     """
 
     @property
@@ -116,6 +129,10 @@ class Sink(Protocol):
 
     def abort(self) -> None:
         """Remove what this delivery wrote and did not commit. May be repeated."""
+        ...
+
+    def suspend(self) -> None:
+        """End, and leave what was written hidden for a later run of the same delivery."""
         ...
 
 

@@ -38,6 +38,14 @@ class Staging(Protocol):
         """Make the attempt the object `name`, as a whole, if it has `size` bytes; else False."""
         ...
 
+    def take_back(self, name: str, attempt: str) -> bool:
+        """Hide the object `name` again, as this attempt at it; False if that cannot be done."""
+        ...
+
+    def drop(self, name: str, attempt: str) -> None:
+        """Remove one attempt; it may be gone already."""
+        ...
+
     def replace(self, name: str, data: bytes) -> None:
         """Make `data` the object `name`, as a whole."""
         ...
@@ -50,7 +58,7 @@ class Staging(Protocol):
 class FolderStaging:
     """A hidden folder of a store; publishing gives an object its final name.
 
-    `folder` is relative to the store and belongs to one delivery.
+    `folder` is relative to the store and belongs to one run of a delivery.
     """
 
     def __init__(self, store: Store, folder: str) -> None:
@@ -77,6 +85,15 @@ class FolderStaging:
         self._store.move(self._place(name, attempt), name)
         return True
 
+    def take_back(self, name: str, attempt: str) -> bool:
+        """Rename."""
+        self._store.move(name, self._place(name, attempt))
+        return True
+
+    def drop(self, name: str, attempt: str) -> None:
+        """Remove the file in the folder."""
+        self._store.remove(self._place(name, attempt))
+
     def replace(self, name: str, data: bytes) -> None:
         """Write beside, then rename."""
         staged = f"{self._folder}/{name}"
@@ -84,9 +101,8 @@ class FolderStaging:
         self._store.move(staged, name)
 
     def clear(self, names: Collection[str]) -> None:  # noqa: ARG002  the folder is theirs
-        """Remove the folder, and the one around it if it is empty."""
+        """Remove the folder."""
         self._store.remove_folder(self._folder)
-        self._store.remove_folder(self._folder.rpartition("/")[0], only_empty=True)
 
     def _place(self, name: str, attempt: str) -> str:
         stem, dot, suffix = name.rpartition(".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,8 @@ class SinkContract:
     def test_a_late_duplicate_changes_nothing(self) -> None:
         sink = self.sink()
         sink.commit(write_all(sink))
-        sink.write(PARTS[0], table(PARTS[0]).slice(0, 1))
+        with suppress(DeliveryError):  # a sink may refuse it
+            sink.write(PARTS[0], table(PARTS[0]).slice(0, 1))
         assert self.visible() == [part.stem for part in PARTS]
         assert self.stored().to_list() == numbers(0, 30).to_list()
 
@@ -150,6 +152,7 @@ class SinkContract:
     def test_what_an_interrupted_run_stored_is_accepted_by_its_receipts(self) -> None:
         first = self.sink()
         receipts = write_all(first)[:2]
+        first.suspend()
         sink = self.sink()
         assert sorted(item.object for item in sink.begin(DELIVERY, receipts)) == [
             item.object for item in receipts

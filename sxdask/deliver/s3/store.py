@@ -269,6 +269,17 @@ class UploadStaging:
             lambda: complete(store.connection, store.key(name), attempt, size), store.full(name)
         )
 
+    def take_back(self, name: str, attempt: str) -> bool:  # noqa: ARG002  see above
+        """Tell that a completed upload cannot be opened again."""
+        return False
+
+    def drop(self, name: str, attempt: str) -> None:
+        """Drop one open upload."""
+        store = self._store
+        store.connection.run(
+            lambda: drop(store.connection, store.key(name), attempt), store.full(name)
+        )
+
     def replace(self, name: str, data: bytes) -> None:
         """Write an object that readers see at once; S3 replaces it as a whole."""
         self._store.write(name, data)

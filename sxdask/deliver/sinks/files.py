@@ -3,7 +3,7 @@
 Objects wait, hidden and told apart by the attempt that wrote them, are given
 their final name at the commit, and the manifest is written last. On S3 they
 wait as multipart uploads that are not completed, elsewhere in the folder
-``.sxdask/<delivery>``. Files that are not ours are never touched. Publishing
+``.sxdask/<delivery>/<run>``. Files that are not ours are never touched. Publishing
 is atomic object by object; the manifest tells a reader that all of them are
 there.
 """
@@ -11,11 +11,13 @@ there.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sxdask.core.errors import DataError, DeliveryError, RequestError
-from sxdask.deliver.encode import FORMATS
+from sxdask.core.errors import DataError, DeliveryError, RequestError, SxdaskError
+from sxdask.deliver.format import open_format
+from sxdask.deliver.lease import HIDDEN, Lease, hide_again
 from sxdask.deliver.manifest import MANIFEST_NAME, Manifest, checksum, read_manifest
 from sxdask.deliver.sink import Receipt
 from sxdask.deliver.store import open_store
@@ -25,13 +27,12 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from sxdask.deliver.encode import Format
+    from sxdask.deliver.format import Format
     from sxdask.deliver.manifest import Entry, Failure
     from sxdask.deliver.part import Part
     from sxdask.deliver.sink import Delivery
     from sxdask.deliver.staging import Staging
 
-_HIDDEN = ".sxdask"
 _PUBLISHERS = 8  # renames on a remote store are round trips
 
 
@@ -54,11 +55,11 @@ class FilesSink:
         self.overwrite = overwrite
         self._options = dict(storage_options or {})
         self._store = open_store(url, self._options)
-        self._format: Format = FORMATS.load(format_name)()
+        self._format: Format = open_format(format_name)
         self._delivery: Delivery | None = None
         self._old: Manifest | None = None
-        self._folder = ""
-        self._published: list[str] = []
+        self._lease: Lease | None = None
+        self._published: list[Receipt] = []
 
     def __getstate__(self) -> dict[str, Any]:
         # Workers write; the whole list of parts and the old manifest are for the driver.
@@ -72,36 +73,44 @@ class FilesSink:
     def begin(self, delivery: Delivery, receipts: Iterable[Receipt] = ()) -> list[Receipt]:
         """Look at what is there; see `Sink.begin`."""
         self._delivery = delivery
-        self._folder = f"{_HIDDEN}/{delivery.key}"
-        parts = {self._name(part): part for part in delivery.parts}
-        known = {item.object: item for item in receipts if item.object in parts}
-        old = self._old = self._found()
-        if old is not None:
-            here = {entry.object for entry in old.partitions}
-            same = (old.fingerprint, old.format) == (delivery.fingerprint, delivery.format)
-            if not (same and here <= parts.keys()) and not self.overwrite:
-                raise RequestError(
-                    f"{self.location!r} holds another delivery "
-                    f"({old.title or old.fingerprint[:12]}, {len(here)} partitions)",
-                    hint="choose another directory, or pass overwrite=True",
-                    fingerprint=old.fingerprint,
-                )
-            known |= {
-                entry.object: _receipt(entry, parts[entry.object])
-                for entry in old.partitions
-                if entry.object in parts
-            }
-        stored = self.holds(known.values())
-        if len(stored) < len(parts):
-            self._staging.require_access(MANIFEST_NAME)
+        self._old = self._found()
+        self._require_own_place()
+        known = self._known_from(self._old)
+        if self._is_whole(known) and not self._store.names(HIDDEN):
+            return list(known.values())
+        staging = self._store.staging("")
+        staging.require_access(MANIFEST_NAME)
+        self._lease = Lease(self._store, delivery.key)
+        self._lease.open()
+        try:
+            with self._lease.turn():
+                recovered = hide_again(self._store, self._lease)
+            parts = self._parts
+            left = [item for item in (*receipts, *recovered) if item.object in parts]
+            known = {item.object: item for item in self._takeable(left)} | known
+            stored = self.holds(known.values())
+            self._lease.sweep({item.attempt for item in stored})
+        except BaseException:
+            self._lease.close()
+            raise
         return stored
 
     def write(self, part: Part, table: pa.Table) -> Receipt:
         """Encode `table` and stage it."""
+        assert self._lease is not None, "begin comes before write"  # noqa: S101
         data = self._format.encode(table)
         name = self._name(part)
-        attempt = self._staging.put(name, data)
-        return Receipt(part, name, table.num_rows, len(data), checksum(data), attempt)
+        staging = self._store.staging(self._lease.folder)
+        attempt = staging.put(name, data)
+        if not self._lease.is_open():
+            staging.drop(name, attempt)
+            raise DeliveryError(
+                f"the delivery to {self.location!r} is over: {name!r} comes too late",
+                hint="nothing is lost: the run that this worker belongs to has ended",
+                object=name,
+            )
+        digest, place = checksum(data), self._lease.folder
+        return Receipt(part, name, table.num_rows, len(data), digest, attempt, place)
 
     def holds(self, receipts: Iterable[Receipt]) -> list[Receipt]:
         """Return those whose staged or published object has the right size."""
@@ -110,49 +119,120 @@ class FilesSink:
         return [
             item
             for item in asked
-            if item.bytes in (sizes.get(item.object), self._staging.size(item.object, item.attempt))
+            if item.bytes == self._staging(item).size(item.object, item.attempt)
+            or (item.bytes == sizes.get(item.object) and self._is_same(item))
         ]
 
     def commit(self, receipts: Iterable[Receipt], failed: Iterable[Failure] = ()) -> Manifest:
         """Publish; see `Sink.commit`."""
         assert self._delivery is not None, "begin comes before commit"  # noqa: S101
-        kept = list(receipts)
-        self._require_present([item for item in kept if not item.attempt])
-        with ThreadPoolExecutor(_PUBLISHERS) as pool:
-            list(pool.map(self._publish, [item for item in kept if item.attempt]))
-        manifest = Manifest.of(self._delivery, kept, failed)
-        old = self._old
-        if old is None or (old.partitions, old.failed) != (manifest.partitions, manifest.failed):
-            self._staging.replace(MANIFEST_NAME, manifest.to_json().encode())
-            self._store.remove_all(sorted(self._old_names - {item.object for item in kept}))
-        else:
-            manifest = old  # delivered before: nothing changes, not even the date
+        if self._lease is None:
+            assert self._old is not None  # noqa: S101  delivered before: nothing changes
+            return self._located(self._old)
+        with self._lease.turn():
+            kept, left = self._caught_up(receipts, failed)
+            manifest = Manifest.of(self._delivery, kept, left)
+            old = self._old
+            if old is not None and (old.partitions, old.failed) == (manifest.partitions, left):
+                manifest = old  # not even the date changes
+            if manifest is not old or any(item.attempt for item in kept):
+                self._show(kept, manifest)
         self._published = []
-        self._clean()
-        options = tuple(self._options.items())
-        return replace(manifest, location=self._store.location, storage_options=options)
+        self._end(all_dead=True)
+        return self._located(manifest)
 
     def abort(self) -> None:
         """Remove what was staged, and what a commit that failed had published."""
-        self._store.remove_all(self._published)
-        self._published = []
-        self._clean()
+        try:
+            if self._published and self._lease is not None:
+                with self._lease.turn():
+                    named = self._named()
+                    names = [item.object for item in self._published]
+                    self._store.remove_all([name for name in names if name not in named])
+                self._published = []
+        finally:
+            self._end(all_dead=False)
         self._store.remove_folder("", only_empty=True)
 
-    def _clean(self) -> None:
-        if self._delivery is not None:
-            self._staging.clear([self._name(part) for part in self._delivery.parts])
+    def suspend(self) -> None:
+        """Leave what is staged; see `Sink.suspend`."""
+        if self._lease is not None:
+            self._lease.close()
+
+    def _show(self, kept: list[Receipt], manifest: Manifest) -> None:
+        """Publish objects and, last, the manifest; hide them again if that fails."""
+        assert self._lease is not None  # noqa: S101  see commit
+        staged = [item for item in kept if item.attempt]
+        obsolete = sorted(self._named() - {item.object for item in kept})
+        self._lease.intend(staged, obsolete)
+        try:
+            self._require_present([item for item in kept if not item.attempt])
+            with ThreadPoolExecutor(_PUBLISHERS) as pool:
+                list(pool.map(self._publish, staged))
+            self._store.settle(item.object for item in kept)
+            staging = self._store.staging(self._lease.folder)
+            staging.replace(MANIFEST_NAME, manifest.to_json().encode())
+        except BaseException as error:
+            # The answer may be lost, and the manifest there all the same.
+            if isinstance(error, SxdaskError) and self._is_there(manifest):
+                return
+            self._hide()
+            raise
+        self._published = []
+        with suppress(SxdaskError):  # it is delivered; the next run removes what is left
+            self._store.settle([MANIFEST_NAME])
+            self._store.remove_all(obsolete)
+
+    def _hide(self) -> None:
+        """Give published objects back the names under which they were staged."""
+        with suppress(SxdaskError):  # what stays visible is in the intent: the next run hides it
+            named = self._named()
+            shown = [item for item in self._published if item.object not in named]
+            self._published = [
+                item
+                for item in shown
+                if not self._staging(item).take_back(item.object, item.attempt)
+            ]
+
+    def _caught_up(
+        self, receipts: Iterable[Receipt], failed: Iterable[Failure]
+    ) -> tuple[list[Receipt], tuple[Failure, ...]]:
+        """Take over what another run has published since this one began: the first one counts."""
+        kept = {item.object: item for item in receipts}
+        now = self._found()
+        if now != self._old:
+            self._old = now
+            self._require_own_place()
+            theirs = self._known_from(now)
+            kept |= {item.object: item for item in self.holds(theirs.values())}
+        done = {(item.part.output, item.part.index) for item in kept.values()}
+        left = tuple(item for item in failed if (item.output, item.index) not in done)
+        return list(kept.values()), left
+
+    def _end(self, *, all_dead: bool) -> None:
+        """Give the lease back and remove what this run, and dead ones, staged."""
+        if self._lease is None:
+            return
+        self._lease.close()
+        with suppress(SxdaskError):  # what stays is removed by the next run
+            self._store.staging(self._lease.folder).clear(list(self._parts))
+            self._lease.clean(all_dead=all_dead)
+
+    def _staging(self, receipt: Receipt) -> Staging:
+        return self._store.staging(receipt.place)
 
     @property
-    def _staging(self) -> Staging:
-        return self._store.staging(self._folder)
-
-    @property
-    def _old_names(self) -> set[str]:
-        return {entry.object for entry in self._old.partitions} if self._old else set()
+    def _parts(self) -> dict[str, Part]:
+        parts = self._delivery.parts if self._delivery is not None else ()
+        return {self._name(part): part for part in parts}
 
     def _name(self, part: Part) -> str:
         return part.stem + self._format.suffix
+
+    def _named(self) -> set[str]:
+        """Names of the objects of the delivery that is published now."""
+        found = self._found()
+        return {entry.object for entry in found.partitions} if found else set()
 
     def _found(self) -> Manifest | None:
         try:
@@ -166,18 +246,66 @@ class FilesSink:
             return None
         return Manifest.from_dict(values, self.location, self._options)
 
+    def _require_own_place(self) -> None:
+        old, delivery = self._old, self._delivery
+        if old is None or delivery is None or self.overwrite:
+            return
+        if not delivery.continues(old):
+            raise RequestError(
+                f"{self.location!r} holds another delivery "
+                f"({old.title or old.fingerprint[:12]}, {len(old.partitions)} partitions)",
+                hint="choose another directory, or pass overwrite=True",
+                fingerprint=old.fingerprint,
+            )
+
+    def _known_from(self, manifest: Manifest | None) -> dict[str, Receipt]:
+        parts, entries = self._parts, manifest.partitions if manifest else ()
+        return {
+            entry.object: _receipt(entry, parts[entry.object])
+            for entry in entries
+            if entry.object in parts
+        }
+
+    def _is_whole(self, known: Mapping[str, Receipt]) -> bool:
+        """Tell whether the delivery that is published needs nothing."""
+        old = self._old
+        if old is None or old.failed or not len(known) == len(old.partitions) == len(self._parts):
+            return False
+        return len(self.holds(known.values())) == len(known)
+
+    def _takeable(self, receipts: Iterable[Receipt]) -> list[Receipt]:
+        """Leave out what another run that lives has staged: it needs that itself."""
+        assert self._lease is not None  # noqa: S101  see begin
+        found = list(receipts)
+        lives = {place: self._lease.lives(place) for place in {item.place for item in found}}
+        return [item for item in found if not lives[item.place]]
+
+    def _is_same(self, receipt: Receipt) -> bool:
+        """Tell whether the object with the receipt's name is the receipt's, not one like it."""
+        if not receipt.attempt:
+            return True  # a manifest names it
+        data = self._store.read(receipt.object)
+        return data is not None and checksum(data) == receipt.checksum
+
+    def _is_there(self, manifest: Manifest) -> bool:
+        with suppress(SxdaskError):
+            return self._found() == manifest
+        return False
+
+    def _located(self, manifest: Manifest) -> Manifest:
+        options = tuple(self._options.items())
+        return replace(manifest, location=self._store.location, storage_options=options)
+
     def _publish(self, receipt: Receipt) -> None:
-        """Give the object its final name; note it if no delivery had that name before."""
-        name = receipt.object
-        if self._staging.publish(name, receipt.attempt, receipt.bytes):
-            if name not in self._old_names:
-                self._published.append(name)
+        """Give the object its final name."""
+        if self._staging(receipt).publish(receipt.object, receipt.attempt, receipt.bytes):
+            self._published.append(receipt)
         else:
             self._require_present([receipt])
 
     def _require_present(self, receipts: list[Receipt]) -> None:
-        sizes = self._store.sizes([item.object for item in receipts])
-        for name in (item.object for item in receipts if sizes.get(item.object) != item.bytes):
+        held = {item.object for item in self.holds(receipts)}
+        for name in (item.object for item in receipts if item.object not in held):
             raise DeliveryError(
                 f"object {name!r} is gone from {self.location!r} before its publication",
                 hint="something else removes files there; deliver again",
@@ -186,4 +314,5 @@ class FilesSink:
 
 
 def _receipt(entry: Entry, part: Part) -> Receipt:
+    part = replace(part, members=entry.members)  # they know their rows
     return Receipt(part, entry.object, entry.rows, entry.bytes, entry.checksum)

@@ -49,9 +49,7 @@ class MemorySink:
         self._delivery = delivery
         known = {item.object: item for item in receipts if item.object in parts}
         if old is not None:
-            here = {entry.object for entry in old.partitions}
-            same = (old.fingerprint, old.format) == (delivery.fingerprint, delivery.format)
-            if not (same and here <= parts.keys()) and not self.overwrite:
+            if not (delivery.continues(old) or self.overwrite):
                 raise RequestError("the sink holds another delivery", hint="pass overwrite=True")
             known |= {
                 item.object: Receipt(
@@ -66,6 +64,9 @@ class MemorySink:
         """Keep `table`; its checksum is that of its Arrow stream."""
         import pyarrow as pa
 
+        from sxdask.deliver.treename import as_table
+
+        table = as_table(table)
         out = pa.BufferOutputStream()
         with pa.ipc.new_stream(out, table.schema) as writer:
             writer.write_table(table)
@@ -96,6 +97,9 @@ class MemorySink:
         """Forget what was not committed."""
         with self._lock:
             self._staged.clear()
+
+    def suspend(self) -> None:
+        """Keep what was written."""
 
     def _table(self, receipt: Receipt) -> pa.Table | None:
         staged = self._staged.get((receipt.object, receipt.attempt))
