@@ -97,7 +97,7 @@ class KafkaSink:
         self._topic_id, self._partitions = self._topic.ensure()
         self._transactional = self._may_transact()
         parts = {part.stem: part for part in delivery.parts}
-        self._look(delivery, parts)
+        self._look(delivery)
         known = {item.object: item for item in receipts if item.object in parts}
         if self._old is not None:
             known |= {item.object: item for item in self._old.receipts(parts)}
@@ -153,6 +153,7 @@ class KafkaSink:
         """Append the manifest; see `Sink.commit`."""
         assert self._delivery is not None, "begin comes before commit"  # noqa: S101
         kept = list(receipts)
+        self._look(self._delivery)  # somebody else may have been quicker
         held = {item.object for item in self.holds(kept)}
         gone = [item.object for item in kept if item.object not in held]
         if gone:
@@ -188,6 +189,10 @@ class KafkaSink:
                 LOGGER.warning("the end of a delivery could not be told: %s", error.problem)
         self._finish()
 
+    def suspend(self) -> None:
+        """Leave what was appended, and the announcement: a later run goes on."""
+        self._finish()
+
     @property
     def _topic(self) -> Topic:
         if self._open is None:
@@ -201,8 +206,9 @@ class KafkaSink:
                 self._open.close()
             self._open = None
 
-    def _look(self, delivery: Delivery, parts: Mapping[str, Part]) -> None:
+    def _look(self, delivery: Delivery) -> None:
         """Find the manifests in the topic: one to go on from, others to be in the way."""
+        names = {part.stem for part in delivery.parts}
         found = controls_in(self._topic.messages(CONTROL_PARTITION)).manifests
         self._old, self._others = None, []
         for item in found:
@@ -211,7 +217,7 @@ class KafkaSink:
                 delivery.format,
             )
             here = {entry["object"] for entry in item.values["partitions"]}
-            if same and here <= parts.keys():
+            if same and here <= names:
                 self._old = item
             elif not self._options.shared or same:
                 self._others.append(item.fingerprint)
