@@ -13,14 +13,16 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sxdask.core.errors import SystemFaultError
+from sxdask.core.errors import SxdaskError, SystemFaultError
 from sxdask.core.events import RunFinished
+from sxdask.deliver.budget import Budget
+from sxdask.deliver.failures import Tally
+from sxdask.deliver.layout import Layout, delivery_of, jobs_in
 from sxdask.deliver.ledger import Ledger, ledger_path
 from sxdask.deliver.manifest import Failure
-from sxdask.deliver.sink import Delivery
 from sxdask.deliver.stream import OnError, Outcome, run_tasks
-from sxdask.deliver.tasks import OutputTask, StoreTask, StoreValue
-from sxdask.deliver.work import Countdown, announcement, jobs_of, told_apart
+from sxdask.deliver.tasks import StoreTask, StoreValue
+from sxdask.deliver.work import Countdown, JobTask, announcement, told_apart
 
 if TYPE_CHECKING:
     import threading
@@ -38,29 +40,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a delivery runs; see `run_tasks` for the first four.
+    """How a delivery runs; see `run_tasks` for the first three and `Tally` for the next two.
 
     `ledger_dir` is where receipts are kept until the delivery is complete;
     None keeps none, and a run that is cut off starts anew. With `keep` what a
     failed or interrupted run has stored stays hidden at the destination, for
     a later run of the same delivery to take up; without, it is removed.
+    `on_failed` hears of each piece that failed for good. `memory` is the
+    limit of a `Budget`, in bytes.
     """
 
     runner: Runner | None = None
     window: int | None = None
     retries: int = 3
     on_error: OnError = "raise"
+    max_failed: float | None = None
     cancel: threading.Event | None = None
     ledger_dir: Path | None = None
     keep: bool = False
+    memory: int = 0
     on_event: Callable[[Event], None] = field(default=lambda _: None)
     on_learned: Callable[[Piece, Mapping[str, ColumnZones]], None] = field(
         default=lambda _piece, _learned: None
     )
+    on_failed: Callable[[Piece, SxdaskError], None] = field(default=lambda _piece, _error: None)
 
 
 def deliver(
-    sources: Sequence[Source], sink: Sink, options: Options = Options(), *, title: str = ""
+    sources: Sequence[Source],
+    sink: Sink,
+    options: Options = Options(),
+    *,
+    title: str = "",
+    layout: Layout | None = None,
 ) -> Manifest:
     """Read every piece, store it in `sink` from the workers, and publish all of it.
 
@@ -72,6 +84,8 @@ def deliver(
         Where to; a fresh one for each delivery.
     title
         The request's title, for the manifest.
+    layout
+        Which partitions become one object; by default each its own.
 
     Returns
     -------
@@ -82,37 +96,33 @@ def deliver(
     Raises
     ------
     SxdaskError
-        The first error; nothing is published then.
+        The first error; nothing is published then. Its context has a
+        `FailureReport` as ``report`` if a partition failed for good.
+    PartitionFailedError
+        If more partitions failed than may be skipped, or all did.
     """
     started = time.perf_counter()
-    sources = told_apart(sources)
-    work = jobs_of(sources)
-    delivery = Delivery(
-        sources[0].labels.fingerprint,
-        sources[0].labels.format,
-        tuple(job.part for job in work),
-        title,
-        {source.labels.output: source.labels.schema(source.reader) for source in sources},
-    )
+    sources, layout = told_apart(sources), layout or Layout()
+    work = jobs_in(sources, layout)
+    delivery = delivery_of(sources, layout, work, title)
+    tally = Tally(len(work), options.on_error, options.max_failed)
     path = None
     if options.ledger_dir is not None:
         path = ledger_path(options.ledger_dir, sink.location, delivery)
     ledger = None if path is None else Ledger(path, delivery)
     stored = sink.begin(delivery, ledger.receipts() if ledger else ())
-    run = _Run(sources, sink, options, ledger, {item.part: item for item in stored})
-    options.on_event(announcement(work))
+    run = _Run(sources, sink, options, ledger, {item.part: item for item in stored}, tally)
     try:
+        options.on_event(announcement(work))
         run.compute(work)
-        manifest = sink.commit(run.receipts.values(), run.failed)
-    except BaseException:  # KeyboardInterrupt as well: nothing half done is left
-        if not options.keep:
-            sink.abort()
-            run.forget()
+        tally.finish()
+        manifest = sink.commit(run.receipts.values(), tally.failures)
+    except BaseException as error:  # KeyboardInterrupt as well: nothing half done is left
+        run.leave(error)
         raise
     finally:
         run.close()
-    if not run.failed:
-        run.forget()
+    run.forget()
     options.on_event(RunFinished(time.perf_counter() - started))
     return manifest
 
@@ -124,7 +134,7 @@ class _Run:
     options: Options
     ledger: Ledger | None
     receipts: dict[Part, Receipt]
-    failed: list[Failure] = field(default_factory=list)
+    tally: Tally
 
     def compute(self, work: list[Job]) -> None:
         """Compute and store the parts without a receipt."""
@@ -141,13 +151,14 @@ class _Run:
             for number, source in enumerate(self.sources)
         }
         outcomes = run_tasks(
-            OutputTask(tasks),
-            [item for job in missing for item in job.items],
+            JobTask(tasks),
+            missing,
             runner=self.options.runner,
             window=self.options.window,
             retries=self.options.retries,
-            on_error=self.options.on_error,
+            on_error="skip",  # the tally knows what the run may bear
             cancel=self.options.cancel,
+            budget=Budget(self.options.memory),
         )
         with closing(outcomes):
             for outcome in outcomes:
@@ -163,7 +174,10 @@ class _Run:
     def note(self, job: Job, outcome: Outcome[Any]) -> None:
         """Keep the receipt, or the reason why there is none."""
         if outcome.error is not None:
-            self.failed.append(Failure.of(job.part, outcome.error))
+            for piece in job.pieces:
+                self.options.on_failed(piece, outcome.error)
+            failure = Failure.of(job.part, outcome.error, outcome.attempts)
+            self.tally.add(failure, outcome.error)
             return
         value = outcome.value
         if not isinstance(value, StoreValue):
@@ -171,7 +185,24 @@ class _Run:
         self.receipts[job.part] = value.receipt
         if self.ledger is not None:
             self.ledger.append(value.receipt)
-        self.options.on_learned(job.pieces[0], value.learned)
+        if not value.pieces:
+            self.options.on_learned(job.pieces[0], value.learned)
+        for piece, done in zip(job.pieces, value.pieces, strict=False):
+            self.options.on_learned(piece, done.learned)
+
+    def leave(self, error: BaseException) -> None:
+        """End without a manifest: keep what is stored for a later run, or remove it."""
+        try:
+            if self.options.keep:
+                self.sink.suspend()
+            else:
+                self.sink.abort()
+                self.forget()
+        except SxdaskError as failed:
+            # The first error is the one to tell. The ledger stays with what could not be
+            # removed, so that the next run finds it.
+            if isinstance(error, SxdaskError):
+                error.add(left_behind=failed.problem)
 
     def forget(self) -> None:
         """Remove the ledger."""

@@ -8,25 +8,47 @@ listing is in order.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    from sxdask.rootio.model import Piece
+    from collections.abc import Mapping, Sequence
 
+    from sxdask.rootio.model import FileStamp, Piece
+
+
+_LONGEST_STEM = 60
 
 FACTS = ("partition", "file", "tree", "entry_start", "entry_stop", "content_key")
 """Keys of `Part.facts`: what metadata says of one partition."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One partition of a delivery.
+class Member:
+    """Entries of one file that an object has the rows of, for one output.
 
-    `output` is the name of the output tree, empty if there is only one.
-    `file` is free of credentials. Entries are half-open.
+    `rows` says how many those are, once it is known.
+    """
+
+    output: str
+    file: str
+    tree: str
+    entry_start: int
+    entry_stop: int
+    content_key: str
+    rows: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One object of a delivery: a partition, or several of them that are `members`.
+
+    `output` is the name of the output tree, empty if there is only one or the
+    object has all of them. `file` is free of credentials. Entries are
+    half-open. Of members in several files or trees, `file` or `tree` is empty
+    and the entries count from zero.
     """
 
     index: int
@@ -36,6 +58,13 @@ class Part:
     entry_start: int
     entry_stop: int
     content_key: str
+    members: tuple[Member, ...] = ()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the part that `dataclasses.asdict` described."""
+        members = tuple(Member(**item) for item in values.get("members", ()))
+        return cls(**{**values, "members": members})
 
     @property
     def stem(self) -> str:
@@ -45,8 +74,14 @@ class Part:
         --------
         >>> Part(3, "", "a.root", "Events", 0, 10, "9f3c").stem
         'part-00003-9f3c'
+        >>> whole = Member("", "data/run_7.root", "Events", 0, 10, "77aa")
+        >>> Part(3, "", "data/run_7.root", "Events", 0, 10, "9f3c", (whole,)).stem
+        'part-00003-run_7-9f3c'
         """
-        name = f"part-{self.index:05d}-{self.content_key}"
+        words = [f"part-{self.index:05d}", self.content_key]
+        if self.members and self.file:
+            words.insert(1, _file_stem(self.file))
+        name = "-".join(words)
         return f"{_folder(self.output)}/{name}" if self.output else name
 
     def facts(self) -> dict[str, str]:
@@ -57,16 +92,8 @@ class Part:
 
 def part_of(piece: Piece, *, fingerprint: str, format_name: str, output: str = "") -> Part:
     """Return the part that `piece` becomes in a delivery of the plan `fingerprint`."""
-    key = content_key(
-        fingerprint,
-        piece.stamp.uuid,
-        str(piece.stamp.size),
-        piece.tree,
-        output,
-        str(piece.entry_start),
-        str(piece.entry_stop),
-        format_name,
-    )
+    entries = (piece.entry_start, piece.entry_stop)
+    key = range_key(fingerprint, piece.stamp, piece.tree, output, entries, format_name)
     return Part(
         piece.index,
         output,
@@ -76,6 +103,29 @@ def part_of(piece: Piece, *, fingerprint: str, format_name: str, output: str = "
         piece.entry_stop,
         key,
     )
+
+
+def part_of_members(index: int, members: Sequence[Member]) -> Part:
+    """Return the part of an object that joins `members`, at least one; each has its key."""
+    output, file, tree = (
+        _only({item.output for item in members}),
+        _only({item.file for item in members}),
+        _only({item.tree for item in members}),
+    )
+    start = min(item.entry_start for item in members) if file else 0
+    stop = max(item.entry_stop for item in members)
+    if not file:
+        stop = sum(item.entry_stop - item.entry_start for item in members)
+    key = content_key("members", *(item.content_key for item in members))
+    return Part(index, output, file, tree, start, stop, key, tuple(members))
+
+
+def range_key(
+    request: str, stamp: FileStamp, tree: str, output: str, entries: tuple[int, int], format_: str
+) -> str:
+    """Return the content key of the rows that a request has of some entries of a file."""
+    where = (stamp.uuid, str(stamp.size), tree, output, *map(str, entries))
+    return content_key(request, *where, format_)
 
 
 def content_key(*facts: str) -> str:
@@ -103,6 +153,16 @@ def public_url(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def _only(names: set[str]) -> str:
+    return next(iter(names)) if len(names) == 1 else ""
+
+
+def _file_stem(url: str) -> str:
+    """Return the name of a file as part of another; its suffix would tell a wrong format."""
+    name = url.rstrip("/").rpartition("/")[2].removesuffix(".root")
+    return re.sub(r"[^A-Za-z0-9_+=,-]", "_", name)[:_LONGEST_STEM]
 
 
 def _folder(output: str) -> str:

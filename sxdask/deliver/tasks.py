@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sxdask.core.events import Event, PartitionDone, PartitionFailed, ReadReport
 from sxdask.deliver.encode import schema_to_text, to_table
-from sxdask.deliver.part import Part, part_of, public_url
+from sxdask.deliver.part import Member, Part, part_of, public_url, range_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sxdask.deliver.sink import Receipt, Sink
     from sxdask.deliver.stream import Outcome
-    from sxdask.rootio.model import ColumnZones, Piece
+    from sxdask.rootio.model import ColumnZones, FileStamp, Piece
 
 
 class PartitionRead(Protocol):
@@ -61,7 +61,8 @@ class Labels:
     """What the tables of one output say about the request.
 
     `metadata` goes into every table's schema as it is (languages, request
-    title); `units` are by column. `ordinal` tells apart several sources of one
+    title); `units` and `counters` are by column, as `to_table` takes them; `format`
+    is the text of `format_text`. `ordinal` tells apart several sources of one
     output, which may read the same entries for other columns.
     """
 
@@ -71,22 +72,32 @@ class Labels:
     metadata: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     ordinal: int = 0
+    counters: Mapping[str, str] = field(default_factory=dict)
 
     def part(self, piece: Piece) -> Part:
         """Return the part that `piece` becomes."""
-        source = f"{self.fingerprint}/{self.ordinal}"
-        return part_of(piece, fingerprint=source, format_name=self.format, output=self.output)
+        return part_of(piece, fingerprint=self._source, format_name=self.format, output=self.output)
+
+    def member(self, url: str, stamp: FileStamp, tree: str, entries: tuple[int, int]) -> Member:
+        """Return what an object has of these entries of a file."""
+        key = range_key(self._source, stamp, tree, self.output, entries, self.format)
+        return Member(self.output, public_url(url), tree, *entries, key)
 
     def schema(self, reader: Reader) -> str:
         """Return the schema that all tables of this output have, as text."""
-        known = {**self._request(), **self.metadata}
-        table = to_table(reader.mock_empty(), metadata=known, units=self.units)
-        return schema_to_text(table.schema)
+        return schema_to_text(self._table(reader.mock_empty(), {}).schema)
 
     def table(self, array: ak.Array, part: Part) -> pa.Table:
         """Return `array` as the table of `part`."""
-        known = {**self._request(), **self.metadata, **part.facts()}
-        return to_table(array, metadata=known, units=self.units)
+        return self._table(array, part.facts())
+
+    @property
+    def _source(self) -> str:
+        return f"{self.fingerprint}/{self.ordinal}"
+
+    def _table(self, array: ak.Array, facts: Mapping[str, str]) -> pa.Table:
+        known = {**self._request(), **self.metadata, **facts}
+        return to_table(array, metadata=known, units=self.units, counters=self.counters)
 
     def _request(self) -> dict[str, str]:
         own = {"fingerprint": self.fingerprint, "output": self.output}
@@ -124,13 +135,26 @@ class ResultsValue:
 
 
 @dataclass(frozen=True, slots=True)
+class PieceValue:
+    """What one of several pieces of an object gave."""
+
+    rows: int
+    report: ReadReport
+    learned: Mapping[str, ColumnZones] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class StoreValue:
-    """A partition that is in its sink; the table never left the worker."""
+    """An object that is in its sink; its tables never left the worker.
+
+    `pieces` are the values of its pieces, where it may have several.
+    """
 
     receipt: Receipt
     rows: int
     report: ReadReport
     learned: Mapping[str, ColumnZones] = field(default_factory=dict)
+    pieces: tuple[PieceValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

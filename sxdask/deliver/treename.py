@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sxdask.core.errors import RequestError
-from sxdask.deliver.format import OUTPUT, output_of
+from sxdask.deliver.format import OUTPUT, Rows, output_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +57,16 @@ def tagged(table: pa.Table, schema: pa.Schema) -> pa.Table:
     names = pa.repeat(pa.scalar(output_of(table.schema), _FIELD.type), table.num_rows)
     columns = [table.column(name) for name in schema.names if name != TREENAME]
     return pa.Table.from_arrays([*columns, names], schema=schema)
+
+
+def as_table(rows: pa.Table | Rows) -> pa.Table:
+    """Return all rows of an object as one table."""
+    if isinstance(rows, pa.Table):
+        return rows
+    schema = joined_schema(rows.schemas, "Arrow")
+    return pa.Table.from_batches(
+        [batch for table in rows.batches() for batch in tagged(table, schema).to_batches()], schema
+    )
 
 
 def untagged(table: pa.Table, output: str | None) -> pa.Table:

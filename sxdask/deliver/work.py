@@ -7,17 +7,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sxdask.core.events import PartitionDone, ReadReport, RunStarted
+from sxdask.deliver.format import Rows
 from sxdask.deliver.part import public_url
-from sxdask.deliver.tasks import partition_event
+from sxdask.deliver.tasks import PieceValue, StoreValue, partition_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
 
     from sxdask.core.events import Event
     from sxdask.deliver.part import Part
+    from sxdask.deliver.root.copies import Copies
     from sxdask.deliver.sink import Receipt
     from sxdask.deliver.stream import Outcome
-    from sxdask.deliver.tasks import Labels, Reader
+    from sxdask.deliver.tasks import Labels, Reader, StoreTask
     from sxdask.rootio.model import Piece
 
 
@@ -30,24 +34,99 @@ class Source:
     """One tree of a request: its reader, its pieces, and what its tables say.
 
     Several sources may go to one output; their partitions follow each other.
+    `pruned` are pieces without rows, by what is known of them. `entry_bytes`
+    estimates the compressed bytes of an entry, where pieces do not say it.
     """
 
     reader: Reader
     pieces: Sequence[Piece]
     labels: Labels
+    pruned: Sequence[Piece] = ()
+    entry_bytes: float = 0.0
+
+    @property
+    def tree(self) -> str:
+        """The tree, as the first piece has it."""
+        return next((piece.tree for piece in (*self.pieces, *self.pruned)), "")
+
+    def bytes_of(self, piece: Piece) -> float:
+        """Return how many compressed bytes the rows of `piece` may be."""
+        known = sum(int(found.num_bytes.sum()) for found in piece.baskets.values())
+        return known or piece.num_entries * self.entry_bytes or piece.stamp.size
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One piece that is read for an object: its source's number, the object's member it is of."""
+
+    source: str
+    piece: Piece
+    member: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One object and what it is made of: pairs of a source's number and a piece of it."""
+    """One object and what it is made of.
+
+    `sources` are the numbers of those whose outputs it has, also where it has
+    no item of them; `copies` are ROOT objects that it has as well.
+    """
 
     part: Part
-    items: tuple[tuple[str, Piece], ...]
+    items: tuple[Item, ...]
+    sources: tuple[str, ...]
+    copies: Copies | None = None
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
         """The pieces, in the order in which they are read."""
-        return tuple(piece for _, piece in self.items)
+        return tuple(item.piece for item in self.items)
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Memory that the job takes: its pieces are read one after the other."""
+        return max((piece.decoded_bytes for piece in self.pieces), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class JobTask:
+    """Read the pieces of a job, one after the other, into one object."""
+
+    tasks: Mapping[str, StoreTask]
+
+    def __call__(self, job: Job) -> StoreValue:
+        """Read and store."""
+        if not job.part.members:
+            (item,) = job.items
+            return self.tasks[item.source](item.piece)
+        return self._joined(job)
+
+    def _joined(self, job: Job) -> StoreValue:
+        done: list[PieceValue] = []
+        schemas: dict[str, pa.Schema] = {}
+        for number in job.sources:
+            task = self.tasks[number]
+            empty = task.labels.table(task.reader.mock_empty(), job.part)
+            schemas.setdefault(task.labels.output, empty.schema)
+
+        def tables() -> Iterator[pa.Table]:
+            for item in job.items:
+                task = self.tasks[item.source]
+                read = task.reader.read(item.piece)
+                done.append(PieceValue(len(read.array), read.report, read.learned))
+                yield task.labels.table(read.array, job.part)
+
+        sink = next(iter(self.tasks.values())).sink
+        receipt = sink.write(job.part, Rows(tuple(schemas.values()), tables(), job.copies))
+        rows = Counter[int]()
+        for item, value in zip(job.items, done, strict=True):
+            rows[item.member] += value.rows
+        members = [
+            replace(member, rows=rows[number]) for number, member in enumerate(job.part.members)
+        ]
+        receipt = replace(receipt, part=replace(job.part, members=tuple(members)))
+        report = sum((value.report for value in done), ReadReport())
+        return StoreValue(receipt, receipt.rows, report, pieces=tuple(done))
 
 
 def told_apart(sources: Sequence[Source]) -> list[Source]:
@@ -85,7 +164,8 @@ def jobs_of(sources: Sequence[Source]) -> list[Job]:
         key=lambda n: (ranks[places[n]] // TOGETHER, found[n][0], ranks[places[n]]),
     )
     return [
-        Job(part, ((str(number), piece),)) for number, piece, part in map(found.__getitem__, order)
+        Job(part, (Item(str(number), piece),), (str(number),))
+        for number, piece, part in map(found.__getitem__, order)
     ]
 
 
@@ -108,14 +188,18 @@ class Countdown:
 
     def found(self, job: Job, receipt: Receipt) -> Iterator[Event]:
         """Yield the events of a job that an earlier run did: nothing was read for it."""
+        rows = receipt.rows
         for piece in job.pieces:
             file = public_url(piece.url)
-            yield PartitionDone(piece.index, file, receipt.rows, ReadReport(), self._is_last(piece))
+            yield PartitionDone(piece.index, file, rows, ReadReport(), self._is_last(piece))
+            rows = 0  # those of the object count once
 
     def ended(self, job: Job, outcome: Outcome[Any]) -> Iterator[Event]:
         """Yield the events of a job that ended now, well or not."""
-        for piece in job.pieces:
-            yield partition_event(piece, outcome, last_of_file=self._is_last(piece))
+        values = outcome.value.pieces if outcome.error is None else ()
+        for number, piece in enumerate(job.pieces):
+            own = replace(outcome, value=values[number]) if values else outcome
+            yield partition_event(piece, own, last_of_file=self._is_last(piece))
 
     def _is_last(self, piece: Piece) -> bool:
         self._left[piece.url] -= 1

@@ -127,7 +127,7 @@ class _Call:
     taken: set[str] = field(default_factory=set)
 
 
-# Twice what a delivery has under way of several outputs (`sxdask.deliver.delivery.TOGETHER`).
+# Twice what a delivery has under way of several outputs (`sxdask.deliver.work.TOGETHER`).
 _KEPT = _Kept(most=16)
 
 
