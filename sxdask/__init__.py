@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sxdask._version import __version__
 
 if TYPE_CHECKING:
-    from sxdask.api import Dataset, Partition, Query, dataset, load, request
+    from sxdask.api import Dataset, Partition, Query, connect, dataset, load, request, run_processor
     from sxdask.api.consuming import consume
     from sxdask.core.errors import SxdaskError
     from sxdask.deliver.manifest import Manifest
@@ -23,10 +23,12 @@ _LAZY = {
     "Partition": "sxdask.api",
     "Query": "sxdask.api",
     "SxdaskError": "sxdask.core.errors",
+    "connect": "sxdask.api",
     "consume": "sxdask.api.consuming",
     "dataset": "sxdask.api",
     "load": "sxdask.api",
     "request": "sxdask.api",
+    "run_processor": "sxdask.api",
 }
 
 __all__ = [
@@ -36,10 +38,12 @@ __all__ = [
     "Query",
     "SxdaskError",
     "__version__",
+    "connect",
     "consume",
     "dataset",
     "load",
     "request",
+    "run_processor",
 ]
 
 

@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import threading
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,11 +15,17 @@ import typer
 from typer.core import TyperCommand
 
 from sxdask.api.remote.protocol import DEFAULT_PORT
-from sxdask.cli.options import ClusterOption, QuietOption, WorkersOption, open_cluster
+from sxdask.cli.options import (
+    ClusterOption,
+    QuietOption,
+    WorkersOption,
+    open_cluster,
+    settings,
+)
 from sxdask.core.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sxdask.service.flight.server import Parts
 
@@ -31,7 +39,7 @@ class ServeCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give a service without an address an empty one."""
         found: list[str] = []
-        for item, following in zip(args, [*args[1:], "-"], strict=True):
+        for item, following in pairwise([*args, "-"]):
             bare = item in _SERVICES and following.startswith("-")
             found.append(f"{item}=" if bare else item)
         return super().parse_args(ctx, found)
@@ -109,7 +117,6 @@ def serve(  # noqa: PLR0913  one parameter an option
         host, port = _address(flight)
     # gRPC writes what it thinks of refused handshakes to standard error.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    stop = _stop_on_signals()
     from sxdask.requests.quantity import parse_bytes, parse_duration
     from sxdask.service.flight.lifetime import flight_service, require_safe
     from sxdask.service.flight.server import Parts
@@ -117,9 +124,9 @@ def serve(  # noqa: PLR0913  one parameter an option
     from sxdask.service.flight.workers import Workers
 
     _log(quiet=quiet)
-    with open_cluster(cluster, workers) as client:
+    with _stop_on_signals() as stop, open_cluster(cluster, workers) as client:
         parts = Parts(
-            settings=_settings(allow_python=allow_python),
+            settings=settings(),
             roots=_roots(root or ["."]),
             tokens=_tokens(token_file),
             signer=Signer(_key(key_file), ttl_s=parse_duration(ttl)),
@@ -127,6 +134,7 @@ def serve(  # noqa: PLR0913  one parameter an option
             budget_bytes=parse_bytes(memory),
             most_streams=max_requests,
             tls=_tls(tls_cert, tls_key),
+            allow_python=allow_python,
         )
         require_safe(host, parts, insecure=insecure)
         with flight_service(host, port, parts) as running:
@@ -147,7 +155,7 @@ def _welcome(url: str, parts: Parts) -> Iterable[str]:
     state = parts.workers.state
     yield f"  workers  {state['kind']}, {state['slots']} partitions at once"
     if len(parts.tokens):
-        yield f"  clients  with one of {len(parts.tokens)} tokens"
+        yield f"  clients  with a token; there are {len(parts.tokens)}"
     else:
         yield "  clients  all users who can reach this address; --token-file lets in only some"
 
@@ -157,14 +165,6 @@ def _address(text: str) -> tuple[str, int]:
     if not colon or not host or not port.isdecimal() or int(port) > 65_535:
         raise RequestError(f"{text!r} is no address", hint="write HOST:PORT")
     return host.strip("[]"), int(port)
-
-
-def _settings(*, allow_python: bool) -> Any:
-    from dataclasses import replace
-
-    from sxdask.cli.options import settings
-
-    return replace(settings(), allow_python=allow_python)
 
 
 def _roots(places: list[str]) -> Any:
@@ -214,9 +214,14 @@ def _log(*, quiet: bool) -> None:
     logger.setLevel(logging.ERROR if quiet else logging.INFO)
 
 
-def _stop_on_signals() -> threading.Event:
-    """Return an event that is set by Ctrl-C and by SIGTERM."""
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """Give an event that is set by Ctrl-C and by SIGTERM."""
     stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
-    return stop
+    names = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(name, lambda *_: stop.set()) for name in names]
+    try:
+        yield stop
+    finally:
+        for name, handler in zip(names, before, strict=True):
+            signal.signal(name, handler)

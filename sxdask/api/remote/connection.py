@@ -73,6 +73,7 @@ class Remote:
         dataset: str | list[str] | Mapping[str, str | None],
         tree: str | None = None,
         title: str = "",
+        partition_bytes: int | None = None,
         **options: Any,
     ) -> RemoteQuery:
         """Ask in one of the request languages over files that the server reads.
@@ -90,19 +91,18 @@ class Remote:
             The tree that selections mean when they name none.
         title
             A name for people.
+        partition_bytes
+            Wanted compressed size of a partition's columns; by default the server's.
         **options
-            What the language takes beside its text, as for `sxdask.request`;
-            and ``partition_bytes``, the wanted compressed size of a partition.
+            What the language takes beside its text, as for `sxdask.request`.
         """
         from sxdask.api.remote.queries import RemoteQuery
 
-        command: dict[str, Any] = {"language": language, "dataset": dataset}
-        if (size := options.pop("partition_bytes", None)) is not None:
-            command["partition_bytes"] = size
         if options:
             selection = {"selection": selection, **options}
-        command |= {"selection": selection}
-        command |= {key: value for key, value in (("tree", tree), ("title", title)) if value}
+        command = {"language": language, "dataset": dataset, "selection": selection}
+        more = {"tree": tree, "title": title, "partition_bytes": partition_bytes}
+        command |= {key: value for key, value in more.items() if value}
         return RemoteQuery(self, command)
 
     def load(

@@ -49,10 +49,13 @@ _CLASSES: Final[dict[str, type[SxdaskError]]] = {
     if isinstance(kind, type) and issubclass(kind, SxdaskError)
 }
 _SECRET: Final = re.compile(
-    r"(?P<name>authorization|bearer|basic|authz|token|secret|password|credential|signature|"
-    r"x-amz-[\w-]+|awsaccesskeyid)(?P<sign>\"?'?\s*[=: ]\s*\"?'?)[^\s&\"',;]{6,}"
-    r"|(?<=://)[^/@\s]+@",
-    re.IGNORECASE,
+    r"""(?P<name>
+          [\w-]*(?:authori[sz]ation|authz|token|secret|passw|credential|signature|access_?key|x-amz)
+          [\w-]*["']?\s*[=:]\s*["']?(?:(?:bearer|basic)\s+)?
+        | \b(?:bearer|basic)\s+)
+        [^\s&"',;{}]{6,}
+      | (?<=://)[^/@\s]+@""",
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
@@ -64,8 +67,10 @@ def line_of(error: SxdaskError) -> str:
 def encode_error(error: SxdaskError) -> bytes:
     """Return `error` as JSON: code, fault, problem, hint and the facts that may be told."""
     facts = {name: error.context[name] for name in _FACTS if name in error.context}
-    if isinstance(facts.get("file"), str):
-        facts["file"] = public_url(facts["file"])
+    facts = {
+        name: _without_secrets(public_url(value)) if isinstance(value, str) else value
+        for name, value in facts.items()
+    }
     found = {
         "code": error.code,
         "fault": error.fault,
@@ -97,4 +102,4 @@ def decode_error(data: bytes) -> SxdaskError | None:
 
 
 def _without_secrets(text: str) -> str:
-    return _SECRET.sub(lambda hit: f"{hit['name'] or ''}{hit['sign'] or ''}***", text)
+    return _SECRET.sub(lambda hit: f"{hit['name']}***" if hit["name"] else "", text)

@@ -13,7 +13,6 @@ from sxdask.core.errors import NotAuthorizedError, RequestError, StaleIndexError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    import awkward as ak
     import pyarrow as pa
 
     from sxdask.api.remote.connection import Remote
@@ -129,7 +128,7 @@ class RemoteQuery:
             {name: join(tables) if tables else empty[name] for name, tables in found.items()}
         )
 
-    def to_awkward(self) -> ak.Array | dict[str, ak.Array]:
+    def to_awkward(self) -> Any:
         """Return all rows as an awkward array, in dataset order; of several outputs a dictionary.
 
         Returns

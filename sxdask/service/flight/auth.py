@@ -151,7 +151,8 @@ class Gate(flight.ServerMiddlewareFactory):  # type: ignore[misc]
             problem = "the token is not known" if token else "the call has no token"
             error = NotAuthorizedError(
                 f"{problem} to this server",
-                hint=f"send the header 'authorization: Bearer TOKEN', or set {TOKEN_VARIABLE}",
+                hint=f"connect with token=, set {TOKEN_VARIABLE}, or send it with each call as"
+                " a bearer token in the header 'authorization'",
                 token="refused",  # noqa: S106  a fact of the error, no token
             )
             raise flight.FlightUnauthenticatedError(line_of(error), encode_error(error))

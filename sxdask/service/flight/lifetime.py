@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pyarrow import lib
+
 from sxdask.core.errors import RequestError, SystemFaultError
 from sxdask.service.flight.server import FlightServer, Parts
 
@@ -78,7 +80,7 @@ def flight_service(host: str, port: int, parts: Parts) -> Iterator[Running]:
     name = f"[{host.strip('[]')}]" if ":" in host else host
     try:
         server = FlightServer(f"{scheme}://{name}:{port}", parts)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, lib.ArrowException) as error:
         raise SystemFaultError(
             f"cannot listen on {name}:{port}",
             hint="is another server there? --port 0 takes a free port; "

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pyarrow import flight
@@ -43,7 +43,12 @@ _MOST_REMEMBERED: Final = 100
 
 @dataclass(frozen=True)
 class Parts:
-    """What a server is made of; `tls` is certificate and key in PEM form."""
+    """What a server is made of.
+
+    `tls` is certificate and key in PEM form. Python functions of clients run
+    on the workers as they are, so only where `allow_python` says so, whatever
+    the settings are.
+    """
 
     settings: Settings
     roots: Roots
@@ -53,6 +58,7 @@ class Parts:
     budget_bytes: int
     most_streams: int
     tls: tuple[bytes, bytes] | None = None
+    allow_python: bool = False
 
 
 class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
@@ -61,8 +67,9 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
     def __init__(self, location: str, parts: Parts) -> None:
         self._signer = parts.signer
         self._workers = parts.workers
+        settings = replace(parts.settings, allow_python=parts.allow_python)
         self._book = RequestBook(
-            parts.settings, parts.roots, parts.workers.runner, ttl_s=parts.signer.ttl_s
+            settings, parts.roots, parts.workers.runner, ttl_s=parts.signer.ttl_s
         )
         self._results = Results(parts.budget_bytes)
         self._engine = Engine(self._results, parts.workers.slots)

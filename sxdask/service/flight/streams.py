@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow as pa
+
 from sxdask.core.errors import SchemaMismatchError
 from sxdask.service.flight.faults import cancelled, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    import pyarrow as pa
 
 BATCH_BYTES: Final = 4 * 1024 * 1024
 """Most bytes of one record batch: what a stream holds beyond its table is a few of them."""
@@ -117,8 +117,6 @@ def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
     SchemaMismatchError
         If its columns are others.
     """
-    import pyarrow as pa
-
     own = [(field.name, field.type) for field in table.schema]
     if own != [(field.name, field.type) for field in schema]:
         raise SchemaMismatchError(
@@ -126,7 +124,8 @@ def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
             hint="ask for the flight's information again: the files may have changed",
         )
     if not own:  # a table made of no column would forget its length
-        return table.replace_schema_metadata(schema.metadata)
+        rows = pa.table({"row": pa.nulls(table.num_rows)})
+        return rows.replace_schema_metadata(schema.metadata).select([])
     return pa.Table.from_arrays(table.columns, schema=schema)
 
 
