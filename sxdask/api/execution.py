@@ -143,6 +143,8 @@ class Execution:
         storage_options: Mapping[str, Any] | None = None,
         cache: bool = True,
         memory: str | int | None = None,
+        compression: str | None = None,
+        merge: str | int | None = None,
     ) -> Manifest:
         """Write one object per partition to a directory, URL or topic, all or nothing.
 
@@ -154,7 +156,8 @@ class Execution:
             Directory, fsspec URL, ``kafka://host:port/topic``, the URL of an installed
             sink, or a `Sink` object.
         format
-            ``"arrow"`` (IPC file) or ``"parquet"``.
+            ``"arrow"`` (IPC file), ``"parquet"``, ``"root-file"`` (TTrees) or
+            ``"root-rntuple"``.
         overwrite
             Replace an earlier, different delivery in the same place.
         resume
@@ -167,24 +170,35 @@ class Execution:
             As for `compute`.
         memory
             As for `stream`: a slow destination holds reading back.
+        compression
+            One that the format has, such as ``"zstd"``, with a level if you
+            like: ``"zstd:9"``. By default LZ4 for Arrow and ZSTD for the others.
+        merge
+            ``"file"`` for one object per input file with all outputs in it, or
+            the size that objects should have (``"256 MB"``), for partitions
+            joined until they may reach it.
 
         Raises
         ------
         RequestError
-            If `target` holds another delivery and `overwrite` is off.
+            If `target` holds another delivery and `overwrite` is off, or the
+            format cannot hold a column.
         """
+        from sxdask.deliver.format import format_text
         from sxdask.deliver.sink import open_sink, sink_name
 
+        text = format_text(format, compression)
         if isinstance(target, str | PathLike):
             if storage_options is None and sink_name(target) == "files":
                 storage_options = self.source.storage_options
             sink = open_sink(
-                target, format_name=format, overwrite=overwrite, storage_options=storage_options
+                target, format_name=text, overwrite=overwrite, storage_options=storage_options
             )
         else:
             sink = target
+            text = getattr(sink, "format_name", text)
         run = self._run(client, scheduler, progress, self._memory(memory), cache=cache)
-        return run.deliver(sink, format_name=format, resume=resume)
+        return run.deliver(sink, format_name=text, resume=resume, merge=merge)
 
     @property
     def _compiled(self) -> Compiled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -13,18 +13,22 @@ from sxdask.cli.options import (
     JsonOption,
     QuietOption,
     RecipeArgument,
+    StorageOption,
     WorkersOption,
     load_query,
     open_cluster,
+    storage_options,
 )
 from sxdask.cli.reduced import show_reduced
 from sxdask.cli.table import facts
 from sxdask.core.errors import RequestError
+from sxdask.requests.recipe import FormatName
 
 if TYPE_CHECKING:
     from sxdask.api import Query
     from sxdask.core.events import Progress
     from sxdask.deliver.manifest import Manifest
+    from sxdask.requests.recipe import DeliverSpec
 
 _PREVIEW_ROWS: Final = 5
 
@@ -37,8 +41,24 @@ def run(  # noqa: PLR0913  one parameter an option
         typer.Option("--to", metavar="DIRECTORY", help="Deliver here: a directory or a URL."),
     ] = None,
     format: Annotated[  # noqa: A002  the word users know
-        Literal["arrow", "parquet"] | None,
+        FormatName | None,
         typer.Option("--format", "-f", help="Format of the delivered objects."),
+    ] = None,
+    compression: Annotated[
+        str | None,
+        typer.Option(
+            "--compression",
+            metavar="NAME",
+            help="How objects are compressed: zstd, lz4, zstd:9 ...",
+        ),
+    ] = None,
+    merge: Annotated[
+        str | None,
+        typer.Option(
+            "--merge",
+            metavar="file|SIZE",
+            help="One object per input file, or partitions joined up to a size such as 256MB.",
+        ),
     ] = None,
     cluster: ClusterOption = None,
     workers: WorkersOption = None,
@@ -51,34 +71,58 @@ def run(  # noqa: PLR0913  one parameter an option
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted delivery of this request.")
     ] = False,
+    storage: StorageOption = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing of it.")
+    ] = False,
 ) -> None:
     """Run a recipe.
 
     With --to (or a 'deliver' section in the recipe) each partition becomes one
-    Arrow or Parquet object and a manifest is written last. Without, the head
-    of the result is printed.
+    Arrow, Parquet or ROOT object and a manifest is written last. Without, the
+    head of the result is printed.
     """
     found, query = load_query(recipe, dataset)
     target = to or (found.deliver.to if found.deliver else None)
-    chosen = format or (found.deliver.format if found.deliver else "arrow")
-    if target is None and (overwrite or resume or format):
+    if target is None and any((overwrite, resume, format, compression, merge)):
         raise RequestError(
-            "--format, --overwrite and --resume are for a delivery, and there is no place for it",
+            "--format, --compression, --merge, --overwrite and --resume are for a delivery, "
+            "and there is no place for it",
             hint="add --to DIRECTORY",
         )
     report: dict[str, Any]
+    options = storage_options(storage)
     with open_cluster(cluster, workers) as client:
         common: dict[str, Any] = {"client": client, "progress": None if quiet else True}
+        common["cache"] = not no_cache
         if target is None and any(output.reduction for output in query.plan.outputs):
             report = show_reduced(query, quiet=quiet, as_json=as_json, **common)
         elif target is None:
             report = _show(query, quiet=quiet or as_json, **common)
         else:
-            manifest = query.deliver(target, chosen, overwrite=overwrite, resume=resume, **common)
+            manifest = query.deliver(
+                target,
+                **_objects(found.deliver, format, compression, merge),
+                overwrite=overwrite,
+                resume=resume,
+                storage_options=options,
+                **common,
+            )
             report = _delivered(manifest)
     head = {"title": found.title or recipe.stem, "fingerprint": query.fingerprint}
     report = head | report | _summary(query.summary)
     typer.echo(json.dumps(report, indent=1) if as_json else _text(report))
+
+
+def _objects(
+    spec: DeliverSpec | None, format_name: str | None, compression: str | None, merge: str | None
+) -> dict[str, Any]:
+    """Return what objects are like: what the recipe says, unless the command line does."""
+    own_format = spec is not None and format_name in {None, spec.format}
+    if spec is not None and own_format:
+        format_name, compression = spec.format, compression or spec.compression
+    merged = merge or (spec.merge if spec is not None else None)
+    return {"format": format_name or "arrow", "compression": compression, "merge": merged}
 
 
 def _show(query: Query, *, quiet: bool, **common: Any) -> dict[str, Any]:
@@ -126,11 +170,14 @@ def _delivered(manifest: Manifest) -> dict[str, Any]:
 
 
 def _summary(progress: Progress) -> dict[str, Any]:
+    report = progress.report
+    kept = {"partitions_reused": report.results_reused, "bytes_cached": report.cached_bytes}
     return {
         "files": progress.files,
         "partitions": progress.partitions,
         "entries": progress.report.entries_in,
         "bytes_read": progress.report.bytes_read,
+        **{name: number for name, number in kept.items() if number},
         "seconds": round(progress.seconds or 0.0, 3),
     }
 
@@ -145,7 +192,7 @@ def _text(report: dict[str, Any]) -> str:
                 text = ", ".join(f"{output} {rows:,}" for output, rows in value.items())
             case "fingerprint", _:
                 text = value[:16]
-            case (("bytes_read" | "bytes_delivered"), _):
+            case (("bytes_read" | "bytes_cached" | "bytes_delivered"), _):
                 text = format_bytes(value)
             case _, int():
                 text = f"{value:,}"

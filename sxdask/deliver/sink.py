@@ -92,6 +92,9 @@ class Sink(Protocol):
     none: what was written stays hidden, and `begin` of a later run of the same
     delivery accepts it back by its receipts. Several drivers may deliver to
     one place at the same time: the result is that of one after the other.
+
+    A sink whose class has ``joins = True`` takes `sxdask.deliver.format.Rows`
+    in place of a table, for an object that joins partitions.
     """
 
     @property

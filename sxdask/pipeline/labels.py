@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sxdask.core.types import ListOf, Primitive
 from sxdask.pipeline.compile import tree_of
 from sxdask.plan.expr import Column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sxdask.core.types import Type
     from sxdask.deliver.tasks import Labels
     from sxdask.graph.lower import Lowered
     from sxdask.pipeline.compile import Compiled
@@ -27,6 +29,7 @@ def labels_of(
         output=table.output.name,
         metadata=facts,
         units=_units(compiled, table),
+        counters=_counters(compiled, table),
     )
 
 
@@ -41,3 +44,31 @@ def _units(compiled: Compiled, table: Lowered) -> dict[str, str]:
         if isinstance(expr, Column) and expr.name in schema
     }
     return {name: unit for name, unit in found.items() if unit}
+
+
+def _counters(compiled: Compiled, table: Lowered) -> dict[str, str]:
+    """Return the branch that counts the items of each output that is a branch of lists.
+
+    By the convention of NanoAOD: ``nMuon`` for ``Muon_pt`` and its like, or for
+    ``Muon``. Where a request selects the counter, that is here too.
+    """
+    if table.output.function is not None:
+        return {}
+    schema = compiled.source.schema(tree_of(table.output))
+    own = [name for name, expr in table.output_columns if expr == Column(name) and name in schema]
+    found: dict[str, str] = {}
+    for name in own:
+        counter = next((item for item in _names(name) if item in schema), None)
+        if counter is not None and _counts(schema[counter].type, schema[name].type):
+            found[name] = counter
+    return found | {name: name for name in own if name in found.values()}
+
+
+def _names(column: str) -> tuple[str, str]:
+    """Return the counters that a column of lists may have."""
+    return f"n{column}", f"n{column.partition('_')[0]}"
+
+
+def _counts(counter: Type, lists: Type) -> bool:
+    whole = isinstance(counter, Primitive) and counter.dtype.lstrip("u").startswith("int")
+    return whole and isinstance(lists, ListOf) and isinstance(lists.item, Primitive)

@@ -13,6 +13,7 @@ from sxdask.core.errors import EmptyDatasetError, RequestError, StaleIndexError
 from sxdask.core.events import Event, Progress, RunFinished, RunStarted, advance
 from sxdask.pipeline.compile import require_tables
 from sxdask.pipeline.labels import labels_of
+from sxdask.pipeline.layout import layout_of, source_of
 from sxdask.pipeline.outputs import output_tables
 from sxdask.pipeline.reuse import reuse
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sxdask.deliver.tasks import Labels
     from sxdask.graph.lower import Lowered
     from sxdask.pipeline.compile import Compiled
+    from sxdask.pipeline.layout import Merge
     from sxdask.pipeline.source import Source
     from sxdask.rootio.model import Piece
 
@@ -56,7 +58,6 @@ class Run:
         cache: bool = True,
         memory: int = 0,
     ) -> None:
-        require_tables(compiled.plan)
         self._reuse = reuse(compiled, facts or {}, enabled=cache)
         self._compiled = self._reuse.compiled
         self._client = client
@@ -69,6 +70,7 @@ class Run:
 
     def results(self) -> Any:
         """Return the rows of every output in dataset order, or what a reduction makes of them."""
+        require_tables(self._compiled.plan)
         if any(table.output.reduction is not None for table in self._compiled.tables):
             return self._reduced()
         if self._function is not None:
@@ -184,6 +186,7 @@ class Run:
         """
         from sxdask.deliver.tasks import ResultsTask, TableTask
 
+        require_tables(self._compiled.plan)
         self._require_rows()
         how: Any = {"ordered": ordered, "on_error": on_error, "cancel": cancel}
         tables = self._compiled.tables
@@ -207,26 +210,26 @@ class Run:
             yield tables[number].output.name, piece, value.table
             del value  # or its table would live on while the next one is waited for
 
-    def deliver(self, sink: Sink, *, format_name: str, resume: bool) -> Manifest:
+    def deliver(
+        self, sink: Sink, *, format_name: str, resume: bool, merge: Merge = None
+    ) -> Manifest:
         """Store every partition in `sink` from the workers and publish all of them at once.
 
         With `resume` what a cut-off run stored is taken up, and kept if this
-        one is cut off too.
+        one is cut off too. `format_name` may say how to compress
+        (`sxdask.deliver.format.format_text`); `merge` is as in `layout_of`.
         """
         from sxdask.deliver.delivery import Options, deliver
         from sxdask.deliver.runner import choose_runner
-        from sxdask.deliver.work import Source
 
         self._require_rows()
-        self._require_some()
         compiled = self._compiled
+        layout = layout_of(compiled, merge, format_name, sink)
         runner = choose_runner(self._client, self._scheduler)
         tables = compiled.tables
         if self._function is not None:
             tables = output_tables(self._function, runner)[0]
-        sources = [
-            Source(table.reader, table.pieces, self._labels(table, format_name)) for table in tables
-        ]
+        sources = [source_of(table, self._labels(table, format_name)) for table in tables]
         kept = self._reuse.running(lease=True, resumable=resume)
         with kept, renewing(compiled.source), shown(self._show) as show:
             options = Options(
@@ -237,7 +240,8 @@ class Run:
                 on_event=lambda event: self._emit(event, show),
                 on_learned=compiled.source.learn,
             )
-            return deliver(sources, sink, options, title=self._facts.get("title", ""))
+            title = self._facts.get("title", "")
+            return deliver(sources, sink, options, title=title, layout=layout)
 
     def _require_rows(self) -> None:
         if any(table.output.reduction is not None for table in self._compiled.tables):

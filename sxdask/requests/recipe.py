@@ -22,6 +22,7 @@ from sxdask.requests.quantity import parse_bytes
 from sxdask.requests.yaml_text import YamlText
 
 Files: TypeAlias = str | list[str] | dict[str, str | None]
+FormatName: TypeAlias = Literal["arrow", "parquet", "root-file", "root-rntuple"]
 Select: TypeAlias = list[str | dict[str, str]] | dict[str, str]
 
 _SCHEME: Final = re.compile(r"[A-Za-z][\w+.-]*://")
@@ -73,10 +74,15 @@ class DatasetSpec(_Strict):
 
 
 class DeliverSpec(_Strict):
-    """Where results go when the recipe is run."""
+    """Where results go when the recipe is run, and in what kind of objects.
+
+    `merge` is ``file``, or the size that objects should have.
+    """
 
     to: str = Field(min_length=1)
-    format: Literal["arrow", "parquet"] = "arrow"
+    format: FormatName = "arrow"
+    compression: str | None = Field(default=None, max_length=20)
+    merge: str | int | None = None
 
 
 class Recipe(_Strict):

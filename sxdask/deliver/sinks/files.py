@@ -13,7 +13,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sxdask.core.errors import DataError, DeliveryError, RequestError, SxdaskError
 from sxdask.deliver.format import open_format
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from sxdask.deliver.format import Format
+    from sxdask.deliver.format import Format, Rows
     from sxdask.deliver.manifest import Entry, Failure
     from sxdask.deliver.part import Part
     from sxdask.deliver.sink import Delivery
@@ -42,6 +42,8 @@ class FilesSink:
     With `overwrite` another delivery that is found there gives way, at the
     moment this one is complete; its objects are removed after that.
     """
+
+    joins: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -95,7 +97,7 @@ class FilesSink:
             raise
         return stored
 
-    def write(self, part: Part, table: pa.Table) -> Receipt:
+    def write(self, part: Part, table: pa.Table | Rows) -> Receipt:
         """Encode `table` and stage it."""
         assert self._lease is not None, "begin comes before write"  # noqa: S101
         data = self._format.encode(table)
@@ -213,9 +215,12 @@ class FilesSink:
         """Give the lease back and remove what this run, and dead ones, staged."""
         if self._lease is None:
             return
+        alone = False
+        with suppress(SxdaskError):
+            alone = self._lease.is_alone()
         self._lease.close()
         with suppress(SxdaskError):  # what stays is removed by the next run
-            self._store.staging(self._lease.folder).clear(list(self._parts))
+            self._store.staging(self._lease.folder).clear(list(self._parts), alone=alone)
             self._lease.clean(all_dead=all_dead)
 
     def _staging(self, receipt: Receipt) -> Staging:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sxdask.core.errors import DeliveryError, RequestError
 from sxdask.deliver.manifest import Manifest, checksum
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from sxdask.deliver.format import Rows
     from sxdask.deliver.manifest import Failure
     from sxdask.deliver.part import Part
     from sxdask.deliver.sink import Delivery
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 class MemorySink:
     """`tables` holds the committed partitions by object name, in order."""
 
+    joins: ClassVar[bool] = True
     location = ""
 
     def __init__(self, *, overwrite: bool = False) -> None:
@@ -60,7 +62,7 @@ class MemorySink:
             }
         return [item for item in known.values() if self._table(item) is not None]
 
-    def write(self, part: Part, table: pa.Table) -> Receipt:
+    def write(self, part: Part, table: pa.Table | Rows) -> Receipt:
         """Keep `table`; its checksum is that of its Arrow stream."""
         import pyarrow as pa
 
