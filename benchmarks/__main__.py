@@ -20,9 +20,12 @@ MODULES = {
     "P2": "p2_compile",
     "P3": "p3_adl",
     "P4": "p4_skim",
+    "P5": "p5_delivery",
+    "P6": "p6_coffea",
     "read": "full_read",
     "growth": "growth",
     "memory": "memory",
+    "rerun": "rerun",
     "start": "start",
 }
 MARK = "<!-- what follows is written by: python -m benchmarks --write -->"

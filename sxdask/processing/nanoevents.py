@@ -20,6 +20,7 @@ from coffea.nanoevents.util import key_to_tuple, tuple_to_key
 
 from sxdask.core.errors import RequestError
 from sxdask.processing.columns import Group
+from sxdask.processing.layouts import lazy_layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,9 +85,17 @@ class ColumnMapping(PreloadedSourceMapping):  # type: ignore[misc]
         **kwargs: Any,
     ) -> Any:
         """Return the array of a branch; it has the rows of the chunk and no others."""
-        if not allow_missing or isinstance(columnhandle, Group):
-            return columnhandle
-        return super().extract_column(columnhandle, start, stop, allow_missing, **kwargs)
+        if columnhandle is None or isinstance(columnhandle, Group):
+            column = columnhandle
+        else:
+            layout = columnhandle.layout
+            if isinstance(layout, ak.contents.ListOffsetArray) and layout.offsets[0] != 0:
+                # what uproot cuts out of a basket may begin anywhere in its buffers
+                columnhandle = ak.Array(layout.to_ListOffsetArray64(start_at_zero=True))
+            column = columnhandle
+        if not allow_missing or isinstance(column, Group):
+            return column
+        return super().extract_column(column, start, stop, allow_missing, **kwargs)
 
 
 class ChunkFactory(NanoEventsFactory):  # type: ignore[misc]
@@ -115,11 +124,9 @@ class ChunkFactory(NanoEventsFactory):  # type: ignore[misc]
         events = self._events()
         if events is None:
             buffer_key = partial(_key_formatter, self._partition_key)
-            events = ak.from_buffers(
-                self._form,
-                self._num_rows,
-                self._mapping,
-                buffer_key=buffer_key,
+            layout = lazy_layout(self._form, self._num_rows, self._mapping, buffer_key)
+            events = ak.Array(
+                layout,
                 behavior=self._behavior,
                 attrs={
                     "@events_factory": self,
