@@ -9,6 +9,7 @@ be written or read is one that holds nothing.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -16,6 +17,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -90,13 +92,7 @@ class ResultCache:
             return False
         try:
             if isinstance(self.store, LocalStore):
-                other = f"{name}.{os.getpid()}-{os.urandom(4).hex()}.new"
-                self.store.write(other, data)
-                try:
-                    self.store.move(other, name)
-                except SxdaskError:
-                    self.store.remove(other)
-                    raise
+                _replace(self.store.root / name, data)
             else:
                 self.store.write(name, data)
         except (SxdaskError, OSError):
@@ -180,21 +176,22 @@ def result_key(piece: Piece) -> str | None:
     """
     if not piece.stamp.uuid.strip("0"):
         return None
-    places = []
-    for column in sorted(piece.baskets):
-        found = piece.baskets[column]
-        arrays = (found.seek, found.num_bytes, found.entry_starts)
-        places += [column, *(array.tobytes().hex() for array in arrays)]
-    return content_key(
+    names = sorted(piece.baskets)
+    baskets = [piece.baskets[name] for name in names]
+    facts = (
         piece.stamp.uuid,
-        str(piece.stamp.size),
+        piece.stamp.size,
         piece.tree,
         piece.kind,
-        str(piece.entry_start),
-        str(piece.entry_stop),
-        str(piece.first_entry),
-        *places,
+        piece.entry_start,
+        piece.entry_stop,
+        piece.first_entry,
+        [(name, len(found.seek)) for name, found in zip(names, baskets, strict=True)],
     )
+    digest = blake2b(json.dumps(facts).encode(), digest_size=16)
+    for found in baskets:
+        digest.update(b"".join((found.seek, found.num_bytes, found.entry_starts)))
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=1)
@@ -206,3 +203,16 @@ def _free_bytes(folder: Path) -> int:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file beside and move it; not to the disk at once, as objects have checksums."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    other = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}.new")
+    try:
+        other.write_bytes(data)
+        other.replace(path)
+    except OSError:
+        with suppress(OSError):
+            other.unlink(missing_ok=True)
+        raise

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -172,14 +173,18 @@ class CachedFoldTask:
         kept = self.reader.keep(name, state_to_object(value.state, rows=value.rows))
         return replace(value, report=value.report + kept)
 
+    @cached_property
+    def _empty(self) -> Any:
+        """The state of no rows; made once for the task."""
+        return self.fold.rows(self.reader.mock_empty())
+
     def _stored(self, name: str, piece: Piece) -> FoldValue | None:
         found = self.reader.load(name, piece)
         if found is None:
             return None
         data, report = found
         try:
-            empty = self.fold.rows(self.reader.mock_empty())
-            head, state = state_from_object(data, empty)
+            head, state = state_from_object(data, self._empty)
         except DamagedObjectError:
             self.reader.cache.drop(name)
             return None

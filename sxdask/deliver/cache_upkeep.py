@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from sxdask.core.errors import AccessDeniedError, DeliveryError, SxdaskError
+from sxdask.datasets.storage import connect
 from sxdask.deliver.cache import FULL, ResultCache
 from sxdask.deliver.local import LocalStore
 
@@ -295,11 +296,12 @@ def _listed(cache: ResultCache, folder: str) -> list[tuple[str, int, float]]:
 
 
 def _found(cache: ResultCache, folder: str) -> list[tuple[str, int, float]]:
-    filesystem, root = cache.store.connection  # type: ignore[attr-defined]
-    place = f"{root}/{folder}".rstrip("/")
+    store: Any = cache.store
+    filesystem, root = connect(store.url, store.storage_options)
+    root = str(root).rstrip("/")
     try:
         filesystem.invalidate_cache()
-        found = filesystem.find(place, detail=True)
+        found = filesystem.find(f"{root}/{folder}".rstrip("/"), detail=True)
     except FileNotFoundError:
         return []
     top = len(root) + 1
