@@ -40,6 +40,7 @@ _DENIED = {
     "SASL_AUTHENTICATION_FAILED",
     "_AUTHENTICATION",
 }
+_GONE = {"_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID"}
 _TOO_LARGE = {"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"}
 
 
@@ -113,6 +114,8 @@ class Connection:
         reason = self._plain(str(error.str()))
         if name in {"_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN", "_MSG_TIMED_OUT"}:
             reason = self._last or reason
+        if name in _GONE:
+            reason = "the topic or a partition of it is not there any more"
         problem = f"{where!r}: {doing}: {reason}"
         if name in _DENIED:
             return AccessDeniedError(
@@ -190,6 +193,7 @@ class Topic:
             except kafka.KafkaException as error:
                 if error.args[0].name() == "UNKNOWN_TOPIC_OR_PART":
                     return None
+                self._admin.poll(0)  # what was refused in the meantime says more
                 raise
         topic_id = str(found.topic_id)
         empty = set(topic_id) <= {"A", "=", "0"}  # sixteen zero bytes
@@ -265,11 +269,15 @@ class Topic:
         """
         kafka = self.connection.kafka
         with self._lock:
+            # Some brokers do not answer at all to who begins behind the end.
+            start = min(max(first, 0), self.bounds(partition)[1])
             client = self._client()
             with self.connection.faults("the topic cannot be read"):
-                client.assign([kafka.TopicPartition(self.name, partition, max(first, 0))])
+                client.assign([kafka.TopicPartition(self.name, partition, start)])
             try:
-                yield from self._run(client, last)
+                for message in self._run(client, last):
+                    if message.offset() >= first:
+                        yield message
             finally:
                 client.unassign()
 
@@ -307,30 +315,41 @@ class Topic:
 
     def holds(self, items: Iterable[tuple[Place, str, str]]) -> list[bool]:
         """Return of each place, key and attempt whether its messages are still there."""
+        wanted = list(items)
         now = self.describe()
-        if now is None:
-            return [False for _ in items]
+        if now is None or not wanted:
+            return [False for _ in wanted]
         topic_id, partitions = now
         bounds = {number: self.bounds(number) for number in range(partitions)}
-        found = []
-        for place, key, attempt in items:
+        sure, doubtful = set(), []
+        for number, (place, _, _) in enumerate(wanted):
             low, high = bounds.get(place.partition, (0, 0))
-            inside = low <= place.first and place.last < high
-            if inside and topic_id and place.topic_id == topic_id:
-                found.append(True)
-            else:  # made anew, perhaps with others' messages at the same offsets
-                found.append(place.partition < partitions and self._is_there(place, key, attempt))
-        return found
+            known = bool(topic_id) and place.topic_id == topic_id
+            if known and low <= place.first and place.last < high:
+                sure.add(number)
+            elif place.partition < partitions:
+                doubtful.append(number)
+        # The topic may have been made anew, with others' messages at the same offsets; and a
+        # broker that has just started may not know yet where its partitions end.
+        found = self._look_up([wanted[number] for number in doubtful])
+        sure |= {number for number, held in zip(doubtful, found, strict=True) if held}
+        return [number in sure for number in range(len(wanted))]
 
-    def _is_there(self, place: Place, key: str, attempt: str) -> bool:
-        for offset in {place.first, place.last}:
-            for message in self.messages(place.partition, offset, offset):
+    def _look_up(self, items: list[tuple[Place, str, str]]) -> list[bool]:
+        """Return which items are there by reading the partitions that they lie in."""
+        seen: set[tuple[int, int, str, str]] = set()
+        for partition in {place.partition for place, _, _ in items}:
+            places = [place for place, _, _ in items if place.partition == partition]
+            first, last = min(item.first for item in places), max(item.last for item in places)
+            for message in self.messages(partition, first, last):
                 header = Header.parse(message.headers())
-                if header and header.attempt == attempt and text(message.key()) == key:
-                    break
-            else:
-                return False
-        return True
+                if header is not None:
+                    name = (text(message.key()), header.attempt)
+                    seen.add((partition, message.offset(), *name))
+        return [
+            all((place.partition, at, key, name) in seen for at in (place.first, place.last))
+            for place, key, name in items
+        ]
 
     def _client(self) -> Any:
         if self._reader is None:

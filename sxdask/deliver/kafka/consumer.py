@@ -159,7 +159,8 @@ class Reader:
                 f" within {self._timeout_s:g} s",
                 hint="is the address right, and did the delivery begin?",
             )
-        missing = [part for part in watch.parts if part.content_key not in self._present(watch)]
+        present = self._present(watch)
+        missing = [part for part in watch.parts if part.content_key not in present]
         text = f"partitions {named(missing)} are missing" if missing else "its manifest is missing"
         return ReadFailedError(
             f"nothing has come to {self.location!r} for {self._timeout_s:g} s and {text}",
