@@ -36,9 +36,14 @@ _CONFIG: Mapping[str, Any] = {
     "response_checksum_validation": "when_required",
 }
 
-# Those that print signed requests at the level DEBUG, with the session token in their headers.
+# Those that print signed requests at the level DEBUG: session tokens, and signatures with which
+# the same request could be made again for a quarter of an hour.
 _TALKATIVE = ("botocore.auth", "botocore.endpoint", "aiobotocore.endpoint")
-_TOKEN = re.compile(r"(security-token'?\"?\s*[:=]\s*b?['\"]?)([^'\"\s,}]+)", re.IGNORECASE)
+_SIGNED = (
+    re.compile(r"(security-token'?\"?\s*[:=]\s*b?['\"]?)[^'\"\s,}]+", re.IGNORECASE),
+    re.compile(r"(AWS4-HMAC-SHA256 )Credential=[^'\"]*"),
+    re.compile(r"^(Signature:\s+)\w+"),
+)
 
 
 def refuse_secrets(options: Mapping[str, Any], place: str = "storage_options") -> None:
@@ -109,12 +114,13 @@ def is_s3(url: str) -> bool:
 
 
 class _TokenFilter(logging.Filter):
-    """Replace session tokens in messages."""
+    """Hide session tokens and signatures in messages."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        if "security-token" in text.lower():
-            record.msg, record.args = _TOKEN.sub(r"\1(hidden)", text), None
+        for pattern in _SIGNED:
+            text = pattern.sub(r"\1(hidden)", text)
+        record.msg, record.args = text, None
         return True
 
 

@@ -40,6 +40,10 @@ _TURN_SECONDS = 1800.0
 _LOOK_SECONDS = 0.1
 _LEASE, _INTENT = ".lease", ".commit"
 
+# Runs of this process that have not ended. One that ended while its storage was out of reach
+# could not remove its lease, and the process that it names lives on.
+_HERE: set[str] = set()
+
 
 class Lease:
     """The sign that a run lives, at `store`; the copies of workers only ask for it."""
@@ -72,6 +76,7 @@ class Lease:
     def open(self) -> None:
         """Write the lease, and go on renewing it in a thread."""
         self._store.write(self.name, _signature())
+        _HERE.add(self.run)
         self._ended = threading.Event()
         threading.Thread(target=self._renew, args=(self._ended,), daemon=True).start()
 
@@ -81,6 +86,7 @@ class Lease:
         if ended is None:
             return
         ended.set()
+        _HERE.discard(self.run)
         with self._lock, suppress(SxdaskError):  # without renewal it runs out
             self._store.remove(self.name)
 
@@ -120,6 +126,12 @@ class Lease:
             self._store.remove_folder(f"{HIDDEN}/{trace.key}", only_empty=True)
         self._store.remove_folder(f"{HIDDEN}/{self.key}", only_empty=True)
         self._store.remove_folder(HIDDEN, only_empty=True)
+
+    def is_alone(self) -> bool:
+        """Tell whether no other run of this delivery lives."""
+        now = self._store.modified(self.name) or time.time()
+        others = [item for item in traces(self._store) if item.run != self.run]
+        return not any(item.key == self.key and item.lives(self._store, now) for item in others)
 
     def lives(self, place: str) -> bool:
         """Tell whether another run that stages in `place` lives."""
@@ -265,6 +277,8 @@ def _is_alive(store: Store, lease: str, now: float) -> bool:
     if written is None:
         return False
     values = _parsed(store.read(lease))
+    if values.get("machine") == _machine() and values["pid"] == os.getpid():
+        return lease.rpartition("/")[2].removesuffix(_LEASE) in _HERE
     if values.get("machine") == _machine():
         return _born(int(values["pid"])) == values.get("born")
     return now - written < LEASE_SECONDS

@@ -50,8 +50,12 @@ class Staging(Protocol):
         """Make `data` the object `name`, as a whole."""
         ...
 
-    def clear(self, names: Collection[str]) -> None:
-        """Remove all that waits under `names`, of every attempt."""
+    def clear(self, names: Collection[str], *, alone: bool) -> None:
+        """Remove all that waits under `names`, of every attempt of this run.
+
+        `alone` says that no other run of the delivery lives, so that where runs
+        cannot be told apart all may go.
+        """
         ...
 
 
@@ -100,8 +104,8 @@ class FolderStaging:
         self._store.write(staged, data)
         self._store.move(staged, name)
 
-    def clear(self, names: Collection[str]) -> None:  # noqa: ARG002  the folder is theirs
-        """Remove the folder."""
+    def clear(self, names: Collection[str], *, alone: bool) -> None:  # noqa: ARG002
+        """Remove the folder, which is this run's alone."""
         self._store.remove_folder(self._folder)
 
     def _place(self, name: str, attempt: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sxdask.core.errors import DeliveryError
 from tests.contracts.test_sinks import DELIVERY, PARTS, FilesContract, table, write_all
 
 if TYPE_CHECKING:
@@ -29,11 +30,19 @@ class TestS3(FilesContract):
         key = f"some/prefix/{name}"
         self.bucket.client.put_object(Bucket=self.bucket.name, Key=key, Body=data)
 
-    def test_what_a_late_duplicate_leaves_is_gone_after_the_next_delivery(self) -> None:
+    def test_a_worker_that_comes_too_late_leaves_no_open_upload(self) -> None:
         sink = self.sink()
         sink.commit(write_all(sink))
-        sink.write(PARTS[0], table(PARTS[0]))
-        assert len(self.bucket.pending()) == 1
-        sink = self.sink()
-        sink.commit(sink.begin(DELIVERY))
+        with pytest.raises(DeliveryError, match="comes too late"):
+            sink.write(PARTS[0], table(PARTS[0]))
+        assert self.bucket.pending() == []
+
+    def test_the_uploads_of_another_run_that_lives_stay(self) -> None:
+        first, second = self.sink(), self.sink()
+        first.begin(DELIVERY)
+        second.begin(DELIVERY)
+        receipts = [second.write(part, table(part)) for part in PARTS]
+        first.write(PARTS[0], table(PARTS[0]))
+        first.abort()
+        assert second.commit(receipts).verify() == []
         assert self.bucket.pending() == []

@@ -284,9 +284,11 @@ class UploadStaging:
         """Write an object that readers see at once; S3 replaces it as a whole."""
         self._store.write(name, data)
 
-    def clear(self, names: Collection[str]) -> None:
-        """Drop the open uploads of all attempts at `names`."""
+    def clear(self, names: Collection[str], *, alone: bool) -> None:
+        """Drop the open uploads of all attempts at `names`; the last run does it for all."""
         store = self._store
+        if not alone:
+            return
         keys = {store.key(name) for name in names}
         prefix = f"{store.prefix}/" if store.prefix else ""
         store.connection.run(lambda: drop_all(store.connection, prefix, keys), store.location)
