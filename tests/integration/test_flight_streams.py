@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from dataclasses import replace
 from hashlib import blake2b
 
 import numpy as np
@@ -15,7 +16,9 @@ from pyarrow import flight
 
 import sxdask as sx
 from sxdask.core.errors import SystemFaultError
+from sxdask.core.settings import load_settings
 from sxdask.service.flight.auth import Tokens
+from sxdask.service.flight.roots import Roots
 from tests.flights import ALICE, BOB, PARTITION_BYTES, TOKENS, flight_server
 
 FULL_BYTES = int(os.environ.get("FLIGHT_TEST_BYTES", "64000000"))
@@ -242,3 +245,22 @@ def test_a_server_that_stops_tells_its_clients_to_come_again(numbers):
     assert isinstance(ends[0], flight.FlightUnavailableError | StopIteration)
     with sx.connect(running.url, retry_s=0.2) as gone, pytest.raises(SystemFaultError):
         gone.health()
+
+
+def test_results_are_kept_from_one_server_to_the_next(nanoaod, range_http_server):
+    files = range_http_server(nanoaod.parent)
+    selection = {"where": "MET_pt > 30", "define": {"twice": "2 * Jet_pt"}, "select": ["twice"]}
+    settings = replace(load_settings(), result_cache_bytes=10**9)
+    roots = Roots([files.url])
+    rows, fetched = [], []
+    for _ in range(2):
+        with (
+            flight_server(nanoaod.parent, roots=roots, settings=settings) as running,
+            sx.connect(running.url) as remote,
+        ):
+            query = remote.request("native", selection, dataset=f"{files.url}/nano.root")
+            rows.append(query.to_awkward().to_list())
+        fetched.append(files.num("GET"))
+    assert rows[0] == rows[1]
+    # The second server looks whether the file is the same, and reads none of its baskets.
+    assert fetched[1] - fetched[0] < 3

@@ -14,10 +14,10 @@ from sxdask.api.datasets import dataset as open_dataset
 from sxdask.api.queries import Query
 from sxdask.core.errors import EmptyDatasetError, RequestError, StaleIndexError
 from sxdask.deliver.encode import schema_from_text
-from sxdask.deliver.tasks import TableTask
 from sxdask.pipeline.compile import compile_plan, explain, require_tables
 from sxdask.pipeline.labels import labels_of
 from sxdask.pipeline.outputs import output_tables
+from sxdask.service.flight.compute import PartTask
 from sxdask.service.flight.tickets import Place
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from sxdask.deliver.runner import Runner
     from sxdask.graph.lower import Lowered
     from sxdask.pipeline.compile import Compiled
-    from sxdask.pipeline.source import Source
     from sxdask.rootio.model import Piece
     from sxdask.service.flight.requests import FlightRequest
     from sxdask.service.flight.roots import Roots
@@ -48,9 +47,8 @@ class Partition:
     place: Place
     piece: Piece
     part: Part
-    task: TableTask
+    task: PartTask
     schema: pa.Schema
-    source: Source
     is_pruned: bool = False
 
     @property
@@ -253,7 +251,7 @@ def _tables(
         labels = replace(labels_of(compiled, table, facts), ordinal=ordinal)
         if schema is None:
             schema = schema_from_text(labels.schema(table.reader))
-        task = TableTask(table.reader, labels)
+        task = PartTask(compiled, table, labels, facts)
         for piece, target in (
             *((piece, kept) for piece in table.pieces),
             *((piece, pruned) for piece in table.pruned),
@@ -261,9 +259,7 @@ def _tables(
             numbered = replace(piece, index=len(target))
             part = labels.part(numbered)
             place = Place(name, part.content_key, numbered.index, piece.first_entry)
-            target.append(
-                Partition(place, numbered, part, task, schema, compiled.source, target is pruned)
-            )
+            target.append(Partition(place, numbered, part, task, schema, target is pruned))
     exact = all(table.exact_rows for table in tables)
     rows = sum(item.piece.num_entries for item in kept) if exact else None
     return OutputTables(name, schema, tuple(kept), tuple(pruned), rows)

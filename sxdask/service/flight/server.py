@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +15,6 @@ from pyarrow import flight
 from sxdask._version import __version__
 from sxdask.api.remote.protocol import ACTIONS
 from sxdask.core.errors import RequestError, StaleIndexError
-from sxdask.deliver.stream import run_tasks
 from sxdask.service.flight.answers import flight_info, short_info, stream_schema
 from sxdask.service.flight.auth import MIDDLEWARE, Gate, OpenDoor
 from sxdask.service.flight.engine import Engine
@@ -76,7 +74,6 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         self._streams = Streams(parts.most_streams)
         self._recent: dict[str, OrderedDict[str, Prepared]] = {}
         self._lock = threading.Lock()
-        self._learning = threading.Lock()
         self._began = time.monotonic()
         certificates = [flight.CertKeyPair(*parts.tls)] if parts.tls else None
         super().__init__(
@@ -192,20 +189,11 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
             raise as_flight_error(error) from None
 
     def _compute(self, partition: Partition, stream: Stream, stop: threading.Event) -> pa.Table:
-        source = partition.source
         try:
-            outcomes = run_tasks(
-                partition.task, [partition.piece], runner=self._workers.runner(), cancel=stop
-            )
-            with closing(outcomes):
-                (outcome,) = outcomes
-        except StaleIndexError as error:
-            source.renew(error.context["file"], error.context["tree"])
+            return partition.task.compute(partition.piece, self._workers.runner(), stop)
+        except StaleIndexError:
             self._book.forget(stream.request)
             raise
-        with self._learning:
-            source.learn(partition.piece, outcome.value.learned)
-        return outcome.value.table
 
     def _remember(self, owner: str, prepared: Prepared) -> None:
         with self._lock:
