@@ -135,7 +135,7 @@ class KafkaOptions:
             if "." in name:
                 properties[name] = str(value).lower() if isinstance(value, bool) else str(value)
             elif name in names:
-                own[name] = value
+                own[name] = _value(name, value)
             else:
                 raise RequestError(
                     f"Kafka has no option {name!r}",
@@ -171,6 +171,19 @@ class KafkaOptions:
                 file=name,
             ) from None
         return _parsed(text, name)
+
+
+def _value(name: str, value: Any) -> Any:
+    """Return an option as what it is; a command line gives text."""
+    if not isinstance(value, str) or name == "config":
+        return value
+    if name in {"transactions", "shared"} and value.lower() in {"true", "false", "1", "0"}:
+        return value.lower() in {"true", "1"}
+    try:
+        return {"partitions": int, "message_bytes": int, "timeout_s": float}[name](value)
+    except (KeyError, ValueError):
+        kind = "true or false" if name in {"transactions", "shared"} else "a number"
+        raise RequestError(f"{name} is {value!r}", hint=f"use {kind}") from None
 
 
 def _parsed(text: str, name: str) -> dict[str, str]:

@@ -83,6 +83,16 @@ def test_impossible_options_are_refused(options) -> None:
         KafkaOptions.of(options)
 
 
+def test_options_may_be_text_of_a_command_line() -> None:
+    given = {"partitions": "3", "timeout_s": "2.5", "shared": "True", "transactions": "0"}
+    found = KafkaOptions.of(given)
+    assert (found.partitions, found.timeout_s, found.shared) == (3, 2.5, True)
+    assert found.transactions is False
+    for name, value in {"partitions": "many", "shared": "maybe"}.items():
+        with pytest.raises(RequestError, match=value):
+            KafkaOptions.of({name: value})
+
+
 def test_properties_of_a_file_are_read_where_they_are_needed(tmp_path, monkeypatch) -> None:
     path = tmp_path / "client.properties"
     path.write_text("# mine\n\nsecurity.protocol = SASL_SSL\nsasl.password=a=b\n! old\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import awkward as ak
 import numpy as np
 import pyarrow as pa
@@ -42,7 +44,7 @@ def test_a_table_of_any_size_comes_back_from_messages_below_any_limit(rows, limi
 
 
 def test_rows_of_very_different_size_are_cut_further() -> None:
-    heavy = [[]] * 999 + [np.random.default_rng(0).random(2_000)]
+    heavy: list[Any] = [[]] * 999 + [np.random.default_rng(0).random(2_000)]
     table = to_table(ak.Array({"x": heavy}))
     found = batches(table, 20_000)
     assert max(len(data) for data, _ in found) < 20_000
