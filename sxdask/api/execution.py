@@ -15,6 +15,7 @@ from sxdask.requests.quantity import parse_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sxdask.deliver.failures import FailureReport
     from sxdask.deliver.manifest import Manifest
     from sxdask.deliver.sink import Sink
     from sxdask.deliver.stream import OnError
@@ -82,7 +83,7 @@ class Execution:
         run = self._run(client, scheduler, progress, self._memory(memory), cache=cache)
         return run.results()
 
-    def stream(
+    def stream(  # noqa: PLR0913 - the options of a stream, by keyword
         self,
         *,
         ordered: bool = False,
@@ -91,6 +92,7 @@ class Execution:
         progress: Any = None,
         memory: str | int | None = None,
         on_error: OnError = "raise",
+        max_failed: float | None = None,
         cache: bool = True,
     ) -> Stream:
         """Return the partitions as Arrow tables, as they finish or in order.
@@ -111,7 +113,10 @@ class Execution:
             the worker's own limit.
         on_error
             ``"raise"`` ends the stream with the first partition that fails,
-            ``"skip"`` leaves it out and counts it in the summary.
+            ``"skip"`` leaves it out; `failures` says which and why.
+        max_failed
+            With ``"skip"``: most partitions that may fail, as a number or as a
+            share from 0.0 to 1.0 of all; by default any but all.
         cache
             As for `compute`.
 
@@ -121,11 +126,14 @@ class Execution:
             An iterator of `Partition`, also for ``async for``; a source of
             Arrow record batches for other tools.
         """
-        if on_error not in {"raise", "skip"}:
-            raise RequestError(f"on_error is {on_error!r}", hint="use 'raise' or 'skip'")
+        from sxdask.deliver.failures import check_policy
+
+        check_policy(on_error, max_failed)
         limit = self._memory(memory)
         return Stream(
-            lambda: self._run(client, scheduler, progress, limit, cache=cache),
+            lambda: self._run(
+                client, scheduler, progress, limit, cache=cache, max_failed=max_failed
+            ),
             ordered=ordered,
             on_error=on_error,
         )
@@ -145,6 +153,8 @@ class Execution:
         memory: str | int | None = None,
         compression: str | None = None,
         merge: str | int | None = None,
+        on_error: OnError = "raise",
+        max_failed: float | None = None,
     ) -> Manifest:
         """Write one object per partition to a directory, URL or topic, all or nothing.
 
@@ -178,15 +188,29 @@ class Execution:
             the size that objects should have (``"256 MB"``), for partitions
             joined until they may reach it.
 
+        on_error
+            ``"raise"`` ends the delivery with the first partition that fails,
+            and nothing is published. ``"skip"`` publishes the others; the
+            manifest is ``partial``, names those that failed, and the same call
+            later computes them alone.
+        max_failed
+            With ``"skip"``: most objects that may fail, as a number or as a
+            share from 0.0 to 1.0 of all; by default any but all.
+
         Raises
         ------
         RequestError
             If `target` holds another delivery and `overwrite` is off, or the
             format cannot hold a column.
+        PartitionFailedError
+            If more failed than may be skipped. The context of this and of any
+            other error of a partition has a `FailureReport` as ``report``.
         """
+        from sxdask.deliver.failures import check_policy
         from sxdask.deliver.format import format_text
         from sxdask.deliver.sink import open_sink, sink_name
 
+        check_policy(on_error, max_failed)
         text = format_text(format, compression)
         if isinstance(target, str | PathLike):
             if storage_options is None and sink_name(target) == "files":
@@ -197,8 +221,9 @@ class Execution:
         else:
             sink = target
             text = getattr(sink, "format_name", text)
-        run = self._run(client, scheduler, progress, self._memory(memory), cache=cache)
-        return run.deliver(sink, format_name=text, resume=resume, merge=merge)
+        limit = self._memory(memory)
+        run = self._run(client, scheduler, progress, limit, cache=cache, max_failed=max_failed)
+        return run.deliver(sink, format_name=text, resume=resume, merge=merge, on_error=on_error)
 
     @property
     def _compiled(self) -> Compiled:
@@ -217,7 +242,14 @@ class Execution:
         return limit
 
     def _run(
-        self, client: Any, scheduler: Any, progress: Any, memory: int = 0, *, cache: bool = True
+        self,
+        client: Any,
+        scheduler: Any,
+        progress: Any,
+        memory: int = 0,
+        *,
+        cache: bool = True,
+        max_failed: float | None = None,
     ) -> Run:
         facts = {"title": self.title, "language": self.language}
         self._last = Run(
@@ -227,6 +259,7 @@ class Execution:
             show=progress,
             memory=memory,
             cache=cache,
+            max_failed=max_failed,
             facts={key: value for key, value in facts.items() if value},
         )
         return self._last
@@ -235,3 +268,10 @@ class Execution:
     def summary(self) -> Progress:
         """Partitions, rows, bytes and seconds of the last run; zeros before the first."""
         return Progress() if self._last is None else self._last.progress
+
+    @property
+    def failures(self) -> FailureReport:
+        """The partitions that failed in the last run, by cause; empty before the first."""
+        from sxdask.deliver.failures import FailureReport
+
+        return FailureReport() if self._last is None else self._last.failures

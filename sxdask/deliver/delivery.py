@@ -46,7 +46,8 @@ class Options:
     None keeps none, and a run that is cut off starts anew. With `keep` what a
     failed or interrupted run has stored stays hidden at the destination, for
     a later run of the same delivery to take up; without, it is removed.
-    `on_failed` hears of each piece that failed for good. `memory` is the
+    `on_failed` hears of each piece that failed for good, `on_tally` of what
+    counts them. `memory` is the
     limit of a `Budget`, in bytes.
     """
 
@@ -64,6 +65,7 @@ class Options:
         default=lambda _piece, _learned: None
     )
     on_failed: Callable[[Piece, SxdaskError], None] = field(default=lambda _piece, _error: None)
+    on_tally: Callable[[Tally], None] = field(default=lambda _: None)
 
 
 def deliver(
@@ -106,6 +108,7 @@ def deliver(
     work = jobs_in(sources, layout)
     delivery = delivery_of(sources, layout, work, title)
     tally = Tally(len(work), options.on_error, options.max_failed)
+    options.on_tally(tally)
     path = None
     if options.ledger_dir is not None:
         path = ledger_path(options.ledger_dir, sink.location, delivery)
@@ -151,7 +154,7 @@ class _Run:
             for number, source in enumerate(self.sources)
         }
         outcomes = run_tasks(
-            JobTask(tasks),
+            JobTask(tasks, self.sink),
             missing,
             runner=self.options.runner,
             window=self.options.window,
@@ -185,7 +188,7 @@ class _Run:
         self.receipts[job.part] = value.receipt
         if self.ledger is not None:
             self.ledger.append(value.receipt)
-        if not value.pieces:
+        if not job.part.members:
             self.options.on_learned(job.pieces[0], value.learned)
         for piece, done in zip(job.pieces, value.pieces, strict=False):
             self.options.on_learned(piece, done.learned)

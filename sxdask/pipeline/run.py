@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     import awkward as ak
     import pyarrow as pa
 
+    from sxdask.core.errors import SxdaskError
     from sxdask.deliver.budget import Budget
+    from sxdask.deliver.failures import FailureReport, Tally
     from sxdask.deliver.manifest import Manifest
     from sxdask.deliver.sink import Sink
     from sxdask.deliver.stream import OnError
@@ -45,9 +47,11 @@ class Run:
     schema of every table. `memory` is the most that partitions in flight may
     take, in bytes; 0 is a part of what this machine has. `budget` counts them.
     Without `cache` nothing that was kept is used, and nothing is kept.
+    `max_failed` is how many partitions may be skipped, as for `Tally`, and
+    `failures` says which were.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of a run, by keyword
         self,
         compiled: Compiled,
         *,
@@ -57,6 +61,7 @@ class Run:
         facts: Mapping[str, str] | None = None,
         cache: bool = True,
         memory: int = 0,
+        max_failed: float | None = None,
     ) -> None:
         self._reuse = reuse(compiled, facts or {}, enabled=cache)
         self._compiled = self._reuse.compiled
@@ -65,8 +70,17 @@ class Run:
         self._show = show
         self._facts = dict(facts or {})
         self._memory = memory
+        self._max_failed = max_failed
+        self._tally: Tally | None = None
         self.budget: Budget | None = None
         self.progress = Progress()
+
+    @property
+    def failures(self) -> FailureReport:
+        """The partitions that failed so far, by cause."""
+        from sxdask.deliver.failures import FailureReport
+
+        return FailureReport() if self._tally is None else self._tally.report
 
     def results(self) -> Any:
         """Return the rows of every output in dataset order, or what a reduction makes of them."""
@@ -211,7 +225,13 @@ class Run:
             del value  # or its table would live on while the next one is waited for
 
     def deliver(
-        self, sink: Sink, *, format_name: str, resume: bool, merge: Merge = None
+        self,
+        sink: Sink,
+        *,
+        format_name: str,
+        resume: bool,
+        merge: Merge = None,
+        on_error: OnError = "raise",
     ) -> Manifest:
         """Store every partition in `sink` from the workers and publish all of them at once.
 
@@ -231,9 +251,13 @@ class Run:
             tables = output_tables(self._function, runner)[0]
         sources = [source_of(table, self._labels(table, format_name)) for table in tables]
         kept = self._reuse.running(lease=True, resumable=resume)
-        with kept, renewing(compiled.source), shown(self._show) as show:
+        with kept, renewing(compiled.source) as note, shown(self._show) as show:
             options = Options(
                 runner=runner,
+                on_error=on_error,
+                max_failed=self._max_failed,
+                on_failed=lambda _, error: note(error),
+                on_tally=self._watch,
                 ledger_dir=compiled.source.settings.cache_dir / "ledgers",
                 keep=resume,
                 memory=self._memory,
@@ -271,6 +295,8 @@ class Run:
         `tasks` are by the number of the table.
         """
         from sxdask.deliver.budget import Budget
+        from sxdask.deliver.failures import Tally
+        from sxdask.deliver.manifest import Failure
         from sxdask.deliver.runner import choose_runner
         from sxdask.deliver.stream import run_tasks
         from sxdask.deliver.tasks import OutputTask, partition_event
@@ -281,7 +307,10 @@ class Run:
         task = OutputTask({str(number): task for number, task in tasks.items()})
         runner = choose_runner(self._client, self._scheduler)
         began = time.perf_counter()
-        with self._reuse.running(), renewing(self._compiled.source), shown(self._show) as show:
+        tally = Tally(len(items), on_error, self._max_failed)
+        self._watch(tally)
+        renewed = renewing(self._compiled.source)
+        with self._reuse.running(), renewed as note, shown(self._show) as show:
             self._emit(self._started(tasks), show)
             self.budget = Budget(self._memory)
             outcomes: Any = run_tasks(
@@ -289,7 +318,7 @@ class Run:
                 items,
                 runner=runner,
                 ordered=ordered,
-                on_error=on_error,
+                on_error="skip",  # the tally knows what the run may bear
                 cancel=cancel,
                 budget=self.budget,
             )
@@ -298,14 +327,23 @@ class Run:
                     number, piece = items[outcome.position]
                     left[piece.url] -= 1
                     event = partition_event(piece, outcome, last_of_file=not left[piece.url])
-                    self._emit(event, show)
                     if outcome.error is not None:
+                        note(outcome.error)
+                        part = self._labels(tables[int(number)]).part(piece)
+                        failure = Failure.of(part, outcome.error, outcome.attempts)
+                        tally.add(failure, outcome.error)
+                        self._emit(event, show)
                         continue
+                    self._emit(event, show)
                     value: Any = outcome.value
                     self._compiled.source.learn(piece, value.learned)
                     yield int(number), piece, value
                     del outcome, value  # or they would live on while the next is waited for
+            tally.finish()
             self._emit(RunFinished(time.perf_counter() - began), show)
+
+    def _watch(self, tally: Tally) -> None:
+        self._tally = tally
 
     def _started(self, numbers: Iterable[int]) -> RunStarted:
         tables = [self._compiled.tables[number] for number in numbers]
@@ -327,13 +365,25 @@ class Run:
 
 
 @contextmanager
-def renewing(source: Source) -> Iterator[None]:
-    """Forget the index of a file that proves to have changed, so that the next run is right."""
+def renewing(source: Source) -> Iterator[Callable[[SxdaskError], None]]:
+    """Forget the indexes of files that prove to have changed, so that the next run is right.
+
+    Gives the function that hears of the errors of partitions that are skipped.
+    """
+    stale: list[StaleIndexError] = []
+
+    def note(error: SxdaskError) -> None:
+        if isinstance(error, StaleIndexError):
+            stale.append(error)
+
     try:
-        yield
+        yield note
     except StaleIndexError as error:
-        source.renew(error.context["file"], error.context["tree"])
+        note(error)
         raise
+    finally:
+        for item in stale:
+            source.renew(item.context["file"], item.context["tree"])
 
 
 @contextmanager
