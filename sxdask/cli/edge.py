@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TextIO
+from typing import Any, Final, NoReturn, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -18,6 +20,7 @@ from sxdask.core.errors import Fault, RequestError, SxdaskError
 
 EXIT_STATUS: Final[dict[Fault, int]] = {"user": 2, "data": 3, "system": 4}
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+TERMINATED: Final = 143  # 128 + SIGTERM
 
 ISSUES = "https://github.com/sxdask/sxdask/issues"
 
@@ -36,8 +39,27 @@ class CommandGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        with _failures_in_one_line(debug=bool(ctx.params.get("debug"))):
+        with _failures_in_one_line(debug=bool(ctx.params.get("debug"))), _orderly_termination():
             return super().invoke(ctx)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: a batch system or a service manager ends the command, which cleans up as it goes."""
+
+
+@contextmanager
+def _orderly_termination() -> Iterator[None]:
+    def raise_it(_number: int, _frame: Any) -> NoReturn:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # signals are not ours to take
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, raise_it)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -50,10 +72,11 @@ def _failures_in_one_line(*, debug: bool) -> Iterator[None]:
         _trace(debug=debug)
         typer.echo(describe(error), err=True)
         raise typer.Exit(EXIT_STATUS[error.fault]) from None
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         _trace(debug=debug)
-        typer.echo("interrupted", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        ended = isinstance(error, Terminated)
+        typer.echo("terminated" if ended else "interrupted", err=True)
+        raise typer.Exit(TERMINATED if ended else INTERRUPTED) from None
     except Exception as error:
         usage = getattr(error, "format_message", None)
         if usage is not None:
@@ -87,6 +110,9 @@ def describe(error: SxdaskError) -> str:
     head, *hint = str(error).split("\n  hint: ", 1) if error.hint else [str(error)]
     lines = [f"error {head}"]
     lines += [f"  {', '.join(facts)}"] if facts else []
+    report = error.context.get("report")
+    if report is not None and len(report) > 1:
+        lines += [f"  {line}" for line in str(report).splitlines()]
     lines += [f"  hint: {text}" for text in hint]
     return "\n".join(lines)
 

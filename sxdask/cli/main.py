@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sxdask.cli import cache, demo, doctor, explain, index, inspect, run, serve, version
+from sxdask.cli import cache, demo, doctor, explain, index, inspect, run, serve, verify, version
 from sxdask.cli.edge import CommandGroup
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ def options(
 
 app.command()(demo.demo)
 app.command()(run.run)
+app.command()(verify.verify)
 app.command()(explain.explain)
 app.command()(inspect.inspect)
 app.add_typer(index.app, name="index")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
+from sxdask.cli import failures
 from sxdask.cli.options import (
     ClusterOption,
     DatasetOption,
@@ -71,6 +72,18 @@ def run(  # noqa: PLR0913  one parameter an option
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted delivery of this request.")
     ] = False,
+    on_error: Annotated[
+        Literal["raise", "skip"],
+        typer.Option("--on-error", help="What a partition that fails for good does to the run."),
+    ] = "raise",
+    max_failed: Annotated[
+        str | None,
+        typer.Option(
+            "--max-failed",
+            metavar="NUMBER|SHARE",
+            help="With --on-error skip: most that may fail, such as 5, 0.05 or 5%.",
+        ),
+    ] = None,
     storage: StorageOption = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing of it.")
@@ -84,6 +97,7 @@ def run(  # noqa: PLR0913  one parameter an option
     """
     found, query = load_query(recipe, dataset)
     target = to or (found.deliver.to if found.deliver else None)
+    policy: dict[str, Any] = {"on_error": on_error, "max_failed": failures.limit(max_failed)}
     if target is None and any((overwrite, resume, format, compression, merge)):
         raise RequestError(
             "--format, --compression, --merge, --overwrite and --resume are for a delivery, "
@@ -98,7 +112,7 @@ def run(  # noqa: PLR0913  one parameter an option
         if target is None and any(output.reduction for output in query.plan.outputs):
             report = show_reduced(query, quiet=quiet, as_json=as_json, **common)
         elif target is None:
-            report = _show(query, quiet=quiet or as_json, **common)
+            report = _show(query, quiet=quiet or as_json, **policy, **common)
         else:
             manifest = query.deliver(
                 target,
@@ -106,11 +120,15 @@ def run(  # noqa: PLR0913  one parameter an option
                 overwrite=overwrite,
                 resume=resume,
                 storage_options=options,
+                **policy,
                 **common,
             )
             report = _delivered(manifest)
+    failures.tell(query.failures)
     head = {"title": found.title or recipe.stem, "fingerprint": query.fingerprint}
     report = head | report | _summary(query.summary)
+    if as_json and query.failures:
+        report["failures"] = query.failures.to_dict()
     typer.echo(json.dumps(report, indent=1) if as_json else _text(report))
 
 
