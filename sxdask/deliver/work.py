@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sxdask.core.events import Event
     from sxdask.deliver.part import Part
     from sxdask.deliver.root.copies import Copies
-    from sxdask.deliver.sink import Receipt
+    from sxdask.deliver.sink import Receipt, Sink
     from sxdask.deliver.stream import Outcome
     from sxdask.deliver.tasks import Labels, Reader, StoreTask
     from sxdask.rootio.model import Piece
@@ -93,6 +93,7 @@ class JobTask:
     """Read the pieces of a job, one after the other, into one object."""
 
     tasks: Mapping[str, StoreTask]
+    sink: Sink
 
     def __call__(self, job: Job) -> StoreValue:
         """Read and store."""
@@ -116,8 +117,7 @@ class JobTask:
                 done.append(PieceValue(len(read.array), read.report, read.learned))
                 yield task.labels.table(read.array, job.part)
 
-        sink = next(iter(self.tasks.values())).sink
-        receipt = sink.write(job.part, Rows(tuple(schemas.values()), tables(), job.copies))
+        receipt = self.sink.write(job.part, Rows(tuple(schemas.values()), tables(), job.copies))
         rows = Counter[int]()
         for item, value in zip(job.items, done, strict=True):
             rows[item.member] += value.rows

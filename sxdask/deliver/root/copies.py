@@ -1,8 +1,7 @@
 """ROOT objects, such as histograms, copied from the files that were read.
 
-From one file their bytes go as they are, whatever their class. Where an object
-covers several files, histograms and profiles of one name are added, as
-``hadd`` does; anything else must be in one of the files only.
+Where an object covers several files, histograms and profiles of one name are
+added, as ``hadd`` does; anything else must be in one of the files only.
 """
 
 from __future__ import annotations
@@ -46,7 +45,8 @@ def copy_objects(directory: Any, copies: Copies) -> None:
     Raises
     ------
     RequestError
-        If an object of several files cannot be added.
+        If an object has a class that uproot cannot write, or objects of several
+        files cannot be added.
     SchemaMismatchError
         If histograms of one name have different bins.
     """
@@ -58,17 +58,19 @@ def copy_objects(directory: Any, copies: Copies) -> None:
         for file in files:
             for name in _names(file, copies.filters):
                 owners.setdefault(name, []).append(file)
-        for file in files:
-            alone = {name for name, found in owners.items() if found == [file]}
-            if alone:
-                directory.copy_from(
-                    file,
-                    filter_name=lambda name, alone=alone: name.partition(";")[0] in alone,
-                    filter_classname=lambda kind: kind not in _LEFT_OUT,
-                )
         for name, found in owners.items():
-            if len(found) > 1:
-                directory[name] = _added([file[name] for file in found], name)
+            _write(directory, name, _added([file[name] for file in found], name))
+
+
+def _write(directory: Any, name: str, found: Any) -> None:
+    try:
+        directory[name] = found
+    except (TypeError, NotImplementedError) as error:
+        raise RequestError(
+            f"object {name!r} of class {found.classname} cannot be written",
+            hint="leave it out of copy_histograms",
+            object=name,
+        ) from error
 
 
 def _names(file: Any, filters: Sequence[str]) -> list[str]:
@@ -109,7 +111,8 @@ def _add(one: Any, other: Any) -> None:
     """Add contents, sums of squares and sums over fills of `other` to the model `one`."""
     if hasattr(one, "_data") and isinstance(one._data, np.ndarray):  # noqa: SLF001 - a TArray
         if len(one._data) == len(other._data):  # noqa: SLF001
-            one._data = one._data + other._data  # noqa: SLF001
+            total = one._data + other._data  # noqa: SLF001
+            one._data = total.astype(one._data.dtype)  # noqa: SLF001 - big-endian, as in the file
         return
     for name, value in one._members.items():  # noqa: SLF001
         added = other._members[name]  # noqa: SLF001
