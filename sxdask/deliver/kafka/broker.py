@@ -115,7 +115,7 @@ class Connection:
         if name in {"_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN", "_MSG_TIMED_OUT"}:
             reason = self._last or reason
         if name in _GONE:
-            reason = "the topic or a partition of it is not there any more"
+            doing, reason = "something is gone", "the topic or a partition of it"
         problem = f"{where!r}: {doing}: {reason}"
         if name in _DENIED:
             return AccessDeniedError(

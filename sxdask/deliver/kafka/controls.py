@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sxdask.deliver.sink import Delivery
 
 CONTROL_PARTITION = 0
+# What a part is made of; in a topic none is joined of others.
+_PART = ("index", "output", "file", "tree", "entry_start", "entry_stop", "content_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,7 @@ class Published:
     @property
     def parts(self) -> dict[str, Part]:
         """The parts that it names, by content key."""
-        names = Part.__dataclass_fields__
-        found = (Part(**{name: item[name] for name in names}) for item in self.values["partitions"])
+        found = (Part(**{name: item[name] for name in _PART}) for item in self.values["partitions"])
         return {part.content_key: part for part in found}
 
     def receipts(self, parts: Mapping[str, Part]) -> list[Receipt]:
@@ -165,7 +166,6 @@ def controls_in(messages: Iterable[Any]) -> Controls:
 
 def announcement(delivery: Delivery) -> dict[str, Any]:
     """Return the values of the announcement of `delivery`."""
-    names = Part.__dataclass_fields__
     return {
         "kind": "sxdask-announcement",
         "version": 1,
@@ -174,7 +174,7 @@ def announcement(delivery: Delivery) -> dict[str, Any]:
         "title": delivery.title,
         "format": delivery.format,
         "schemas": dict(delivery.schemas),
-        "parts": [{name: getattr(part, name) for name in names} for part in delivery.parts],
+        "parts": [{name: getattr(part, name) for name in _PART} for part in delivery.parts],
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,7 +19,7 @@ from sxdask.deliver.kafka.controls import CONTROL_PARTITION, Controls, controls_
 from sxdask.deliver.manifest import MANIFEST_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -45,6 +46,7 @@ class KafkaStore:
         self._address = address
         self._options = options
         self._topic: Topic | None = None
+        self._lock = threading.RLock()
         self._places: dict[str, tuple[str, str, Place]] = {}
 
     @property
@@ -64,6 +66,10 @@ class KafkaStore:
         DeliveryError
             If the broker does not answer.
         """
+        with self._lock:  # one connection for all threads
+            return self._read(name)
+
+    def _read(self, name: str) -> bytes | None:
         if name == MANIFEST_NAME:
             found = self._controls().newest(self._address.fingerprint)
             return None if found is None else json.dumps(dict(found.values)).encode()
@@ -87,6 +93,23 @@ class KafkaStore:
     def write(self, name: str, data: bytes | pa.Buffer) -> None:  # noqa: ARG002 - the protocol's
         """Refuse: the sink appends."""
         self._refuse(name)
+
+    def create(self, name: str, data: bytes) -> bool:  # noqa: ARG002 - the protocol's
+        """Refuse: the sink appends."""
+        self._refuse(name)
+
+    def modified(self, name: str) -> float | None:  # noqa: ARG002 - the protocol's
+        """Return None: objects are several messages, each with a time of its own."""
+        return None
+
+    def names(self, folder: str) -> list[str]:  # noqa: ARG002 - the protocol's
+        """Return the names of the objects that the manifests in the topic name."""
+        with self._lock:
+            self._controls()
+        return sorted(self._places)
+
+    def settle(self, names: Iterable[str]) -> None:
+        """Do nothing: what was appended is seen at once."""
 
     def move(self, source: str, target: str) -> None:  # noqa: ARG002 - the protocol's
         """Refuse: a message has no name."""

@@ -93,6 +93,11 @@ class KafkaSink:
 
     def begin(self, delivery: Delivery, receipts: Iterable[Receipt] = ()) -> list[Receipt]:
         """Make the topic if there is none, and announce the parts; see `Sink.begin`."""
+        if any(part.members for part in delivery.parts):
+            raise RequestError(
+                "a Kafka topic has every partition by itself, not joined with others",
+                hint="leave merge= out, and ask for larger partitions (SXDASK_PARTITION_BYTES)",
+            )
         self._delivery, self._fingerprint = delivery, delivery.fingerprint
         self._topic_id, self._partitions = self._topic.ensure()
         self._transactional = self._may_transact()
