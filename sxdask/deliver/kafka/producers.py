@@ -41,7 +41,10 @@ class Channel:
     def send(
         self, partition: int, key: str, messages: list[tuple[bytes, Header]]
     ) -> tuple[int, int]:
-        """Append `messages`, all or (with transactions) none; return the first and last offset."""
+        """Append `messages`, all or (with transactions) none; return the first and last offset.
+
+        They are -1 if the broker has the messages and does not say where.
+        """
         doing = f"{len(messages)} messages cannot be appended"
         with self.connection.faults(doing):
             if not self.transactional:
@@ -54,7 +57,7 @@ class Channel:
     def _append(
         self, partition: int, key: str, messages: list[tuple[bytes, Header]], doing: str
     ) -> tuple[int, int]:
-        offsets: list[int] = []
+        offsets: list[Any] = []
         refusals: list[Any] = []
 
         def delivered(error: Any, message: Any) -> None:
@@ -69,7 +72,8 @@ class Channel:
         if len(offsets) != len(messages):
             where = self.connection.address.location
             raise DeliveryError(f"{where!r}: {doing}: no answer within {self.wait} s", file=where)
-        return min(offsets), max(offsets)
+        # A broker that knows a message already, from before a lost answer, does not say where.
+        return (-1, -1) if None in offsets else (min(offsets), max(offsets))
 
     def _queued(
         self, partition: int, key: str, value: bytes, header: Header, delivered: Any
@@ -140,7 +144,7 @@ def send(
 ) -> tuple[int, int]:
     """Append the messages of one attempt to a partition; return the first and last offset.
 
-    A producer that fails is not used again: the broker may have forgotten it.
+    Offsets are -1 if the broker does not say them after a lost answer. A producer that fails is not used again: the broker may have forgotten it.
 
     Raises
     ------

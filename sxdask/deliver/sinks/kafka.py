@@ -132,6 +132,12 @@ class KafkaSink:
             key=part.content_key,
             transactional=self._transactional,
         )
+        if first < 0:
+            raise DeliveryError(
+                f"{self.location!r} has an attempt at {part.stem!r} and does not say where",
+                hint="nothing is lost: another attempt takes its place",
+                object=part.stem,
+            )
         digest = xxh3_128()
         for data, _ in messages:
             digest.update(data)
