@@ -220,7 +220,8 @@ class FilesSink:
             alone = self._lease.is_alone()
         self._lease.close()
         with suppress(SxdaskError):  # what stays is removed by the next run
-            self._store.staging(self._lease.folder).clear(list(self._parts), alone=alone)
+            staging = self._store.staging(self._lease.folder)
+            staging.clear([*self._parts, MANIFEST_NAME], alone=alone)
             self._lease.clean(all_dead=all_dead)
 
     def _staging(self, receipt: Receipt) -> Staging:
