@@ -144,7 +144,8 @@ def send(
 ) -> tuple[int, int]:
     """Append the messages of one attempt to a partition; return the first and last offset.
 
-    Offsets are -1 if the broker does not say them after a lost answer. A producer that fails is not used again: the broker may have forgotten it.
+    Offsets are -1 if the broker does not say them after a lost answer. A
+    producer that fails is not used again: the broker may have forgotten it.
 
     Raises
     ------
