@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -81,12 +82,15 @@ def to_table(
     >>> table.schema.field("pt").metadata[b"sxdask:type"]
     b'var * float64'
     """
-    array = ak.transform(_widen, array) if _has_narrow_lists(array) else array
+    known = _description(_form_of(array))
+    if known.narrow:
+        array = ak.transform(_widen, array)
+        known = _description(_form_of(array))
     own = {f"{PREFIX}{key}": value for key, value in (metadata or {}).items()}
     own = {f"{PREFIX}version": __version__, **own}
-    table = _convert(array)
+    table = _convert(array, known)
     fields = [
-        field.with_metadata(_field_metadata(array, field, units or {}, counters or {}))
+        field.with_metadata(_field_metadata(known, field, units or {}, counters or {}))
         for field in table.schema
     ]
     kept = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
@@ -143,11 +147,49 @@ def _without_facts(table: pa.Table) -> pa.Table:
     )
 
 
-def _convert(array: ak.Array) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class _Description:
+    """What the form of an array says, for all arrays that have it.
+
+    `types` and `depths` are by column, `lossy` are the columns that plain
+    Arrow would bring back with another type, and with `narrow` lists Arrow
+    would call the same type by another name.
+    """
+
+    types: Mapping[str, str]
+    depths: Mapping[str, int]
+    lossy: tuple[str, ...]
+    narrow: bool
+
+
+def _form_of(array: ak.Array) -> str:
+    return json.dumps(array.layout.form.to_dict())
+
+
+@lru_cache(maxsize=256)
+def _description(form: str) -> _Description:
+    nothing = ak.Array(ak.forms.from_json(form).length_zero_array())
+    try:
+        names = ak.to_arrow_table(nothing, extensionarray=False).column_names
+    except pa.ArrowNotImplementedError:
+        names = []  # the array itself will not be converted either
+    kinds = {name: _column(nothing, name).type.content for name in names}
+    narrow = any(
+        f'"{kind}": "{width}"' in form for kind in ("offsets", "starts") for width in ("i32", "u32")
+    )
+    return _Description(
+        {name: str(kind) for name, kind in kinds.items()},
+        {name: _list_depth(kind) for name, kind in kinds.items()},
+        () if narrow else tuple(name for name in kinds if not _survives(_column(nothing, name))),
+        narrow,
+    )
+
+
+def _convert(array: ak.Array, known: _Description) -> pa.Table:
     """Return plain columns, with awkward's extension type where plain ones lose the type."""
     try:
         plain = ak.to_arrow_table(array, extensionarray=False)
-        lossy = [name for name in plain.column_names if not _survives(_column(array, name))]
+        lossy = [name for name in plain.column_names if name in known.lossy]
         if lossy == [""]:
             return ak.to_arrow_table(array, extensionarray=True)
         if lossy:
@@ -190,15 +232,15 @@ def _unsupported(array: ak.Array) -> str:
 
 
 def _field_metadata(
-    array: ak.Array, field: pa.Field, units: Mapping[str, str], counters: Mapping[str, str]
+    known: _Description, field: pa.Field, units: Mapping[str, str], counters: Mapping[str, str]
 ) -> dict[bytes | str, str | bytes]:
-    kind = _column(array, field.name).type.content
+    name = field.name
     notes: dict[bytes | str, str | bytes] = dict(field.metadata or {})
-    notes |= {f"{PREFIX}type": str(kind), f"{PREFIX}list_depth": str(_list_depth(kind))}
-    if field.name in units:
-        notes[f"{PREFIX}unit"] = units[field.name]
-    if field.name in counters:
-        notes[COUNTER] = counters[field.name]
+    notes |= {f"{PREFIX}type": known.types[name], f"{PREFIX}list_depth": str(known.depths[name])}
+    if name in units:
+        notes[f"{PREFIX}unit"] = units[name]
+    if name in counters:
+        notes[COUNTER] = counters[name]
     return notes
 
 
@@ -210,13 +252,6 @@ def _list_depth(kind: Any) -> int:
         text = kind.parameters.get("__array__") in {"string", "bytestring"}
         return 0 if text else 1 + _list_depth(kind.content)
     return 0
-
-
-def _has_narrow_lists(array: ak.Array) -> bool:
-    """Return whether any list has 32-bit offsets, which Arrow would call another type."""
-    form = json.dumps(array.layout.form.to_dict())
-    kinds = ("offsets", "starts")
-    return any(f'"{kind}": "{width}"' in form for kind in kinds for width in ("i32", "u32"))
 
 
 def _widen(layout: Any, continuation: Any, **_: Any) -> Any:
