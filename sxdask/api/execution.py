@@ -175,7 +175,7 @@ class Execution:
             earlier one left.
         storage_options
             For the storage or broker of `target`, without secrets; by default
-            those of the dataset where `target` is a storage.
+            those of the dataset if its files are in the same kind of storage.
         cache
             As for `compute`.
         memory
@@ -214,7 +214,7 @@ class Execution:
         text = format_text(format, compression)
         if isinstance(target, str | PathLike):
             if storage_options is None and sink_name(target) == "files":
-                storage_options = self.source.storage_options
+                storage_options = self._options_of(str(target))
             sink = open_sink(
                 target, format_name=text, overwrite=overwrite, storage_options=storage_options
             )
@@ -231,6 +231,11 @@ class Execution:
         if self._ready is None or self._ready[0] != generation:
             self._ready = generation, compile_plan(self.plan, self.source)
         return self._ready[1]
+
+    def _options_of(self, target: str) -> dict[str, Any]:
+        """Return the dataset's options if they mean something to the storage of `target`."""
+        same = target.partition("://")[0] == self.source.files.urls[0].partition("://")[0]
+        return self.source.storage_options if same and "://" in target else {}
 
     def _memory(self, memory: str | int | None) -> int:
         """Return the stated budget in bytes, 0 if none is."""
