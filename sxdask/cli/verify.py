@@ -10,7 +10,6 @@ import typer
 from sxdask.cli.edge import EXIT_STATUS
 from sxdask.cli.options import JsonOption, QuietOption, StorageOption, storage_options
 from sxdask.cli.table import count
-from sxdask.core.errors import RequestError
 
 
 def verify(
@@ -37,11 +36,6 @@ def verify(
     import sxdask as sx
     from sxdask.deliver.verify import check_objects
 
-    if manifest.startswith("kafka://"):
-        raise RequestError(
-            "a topic has no manifest file to verify",
-            hint="read it with sx.consume, which notices gaps and duplicates",
-        )
     found = sx.Manifest.load(manifest, storage_options(storage))
     problems = check_objects(found, at_once=at_once)
     if as_json:
