@@ -13,6 +13,7 @@ from pyarrow import flight
 
 import sxdask as sx
 from sxdask.core.errors import RequestError, SxdaskError, UnknownBranchError
+from sxdask.service.flight.tickets import Signer
 from tests.flights import PARTITION_BYTES, flight_server
 from tests.integration.test_golden_plans import SAME_QUERY
 
@@ -98,6 +99,26 @@ def test_an_empty_result_keeps_its_schema(remote, data):
         assert table.num_rows == 0
         assert table.schema.equals(query.schema)
         assert ak.from_arrow(table).type == here.type
+
+
+def test_a_ticket_for_what_is_known_by_now_to_have_no_rows_gives_none(tmp_path, make_nanoaod):
+    make_nanoaod(2_000, entries_per_cluster=1_000)
+    signer = Signer(b"k" * 32)
+    selection = {"where": "MET_pt > 1e8", "select": ["MET_pt"]}
+    request = json.dumps({"selection": selection, "dataset": "nano.root"})
+    descriptor = flight.FlightDescriptor.for_command(request)
+    tickets: list[flight.Ticket] = []
+    for _ in range(2):  # servers; the first one learns what is in the file
+        with (
+            flight_server(tmp_path, signer=signer) as running,
+            flight.connect(running.url) as client,
+        ):
+            if not tickets:
+                info = client.get_flight_info(descriptor)
+                tickets = [endpoint.ticket for endpoint in info.endpoints]
+            tables = [client.do_get(ticket).read_all() for ticket in tickets]
+            assert [(table.num_rows, table.schema.names) for table in tables] == [(0, ["MET_pt"])]
+            assert client.get_flight_info(descriptor).endpoints == []
 
 
 def test_entry_numbers_count_over_all_files(nanoaod_files):

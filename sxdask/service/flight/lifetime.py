@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ def flight_service(host: str, port: int, parts: Parts) -> Iterator[Running]:
     scheme = "grpc+tls" if parts.tls else "grpc"
     name = f"[{host.strip('[]')}]" if ":" in host else host
     try:
+        _require_free(host.strip("[]"), port)
         server = FlightServer(f"{scheme}://{name}:{port}", parts)
     except (OSError, ValueError, lib.ArrowException) as error:
         raise SystemFaultError(
@@ -96,3 +98,17 @@ def flight_service(host: str, port: int, parts: Parts) -> Iterator[Running]:
         ending.start()
         ending.join(GRACE_S)
         running.has_ended = not ending.is_alive()
+
+
+def _require_free(host: str, port: int) -> None:
+    """Fail if a server has this port already.
+
+    gRPC would share it with another one of the same user, and each client
+    would get to either.
+    """
+    if port:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            # What was closed just now does not count as taken.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))

@@ -52,6 +52,16 @@ class Partition:
     is_pruned: bool = False
 
     @property
+    def name(self) -> str:
+        """What its rows are called, whoever asks for them: equal names, equal rows."""
+        return f"{self.place.key}-{self.place.first_entry}"
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether a copy is as good; what a Python function gives may depend on anything."""
+        return self.task.lowered.output.function is None
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What a client is told of it."""
         return {

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from pyarrow import flight
 from sxdask._version import __version__
 from sxdask.api.remote.protocol import ACTIONS
 from sxdask.core.errors import RequestError, StaleIndexError
+from sxdask.deliver.encode import no_rows
 from sxdask.service.flight.answers import flight_info, short_info, stream_schema
 from sxdask.service.flight.auth import MIDDLEWARE, Gate, OpenDoor
 from sxdask.service.flight.engine import Engine
@@ -119,10 +121,8 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         request = parse_command(found.request)
         partition = self._book.partition(request, found.place)
         schema = stream_schema(partition)
-        stream = Stream(owner, request.digest, context.is_cancelled)
-        # An anonymous client is told from others by its connection.
-        client = (owner, context.peer())
-        return flight.GeneratorStream(schema, self._batches(stream, client, partition, schema))
+        stream = Stream(owner, context.peer(), request.digest, context.is_cancelled)
+        return flight.GeneratorStream(schema, self._batches(stream, partition, schema))
 
     @told
     def list_flights(self, context: Any, criteria: bytes) -> Iterator[flight.FlightInfo]:
@@ -169,24 +169,32 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
                 )
         return iter([answer])
 
-    def _batches(
-        self, stream: Stream, client: tuple[str, str], partition: Partition, schema: pa.Schema
-    ) -> Iterator[Any]:
+    def _batches(self, stream: Stream, partition: Partition, schema: pa.Schema) -> Iterator[Any]:
         """Yield the batches of a partition; it is computed when the first one is asked for."""
         try:
-            with self._streams.opened(stream):
-                if partition.is_pruned:
-                    return
-                key = f"{partition.place.key}-{partition.place.first_entry}"
-                held = self._engine.get(
-                    key, client, lambda stop: self._compute(partition, stream, stop), stream.is_gone
-                )
-                try:
-                    yield from self._streams.batches_of(stream, held.table, schema)
-                finally:
-                    held.release()
+            with self._streams.opened(stream), self._held(partition, stream) as table:
+                yield from self._streams.batches_of(stream, table, schema)
         except Exception as error:  # noqa: BLE001 - the last place before the wire
-            raise as_flight_error(error) from None
+            raise as_flight_error(self._streams.as_seen(error)) from None
+
+    @contextmanager
+    def _held(self, partition: Partition, stream: Stream) -> Iterator[pa.Table]:
+        """Give the rows of a partition."""
+        if partition.is_pruned:
+            yield no_rows(partition.schema)
+            return
+        held = self._engine.get(
+            partition.name,
+            stream.client,
+            lambda stop: self._compute(partition, stream, stop),
+            stream.is_gone,
+        )
+        try:
+            if not partition.is_repeatable:
+                self._results.drop([partition.name])
+            yield held.table
+        finally:
+            held.release()
 
     def _compute(self, partition: Partition, stream: Stream, stop: threading.Event) -> pa.Table:
         try:
@@ -214,9 +222,7 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         if not shared:
             self._book.forget(request.digest)
             self._results.drop(
-                f"{item.place.key}-{item.place.first_entry}"
-                for output in prepared.outputs.values()
-                for item in output.partitions
+                item.name for output in prepared.outputs.values() for item in output.partitions
             )
         return True
 

@@ -24,9 +24,15 @@ class Stream:
     """One partition on its way to one client."""
 
     owner: str
+    connection: str
     request: str
     is_closed: Callable[[], bool]
     ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def client(self) -> tuple[str, str]:
+        """Whose turn it takes: clients without a token are told apart by their connections."""
+        return self.owner, self.connection
 
     def is_gone(self) -> bool:
         """Tell whether nobody waits for it any more."""
@@ -34,10 +40,11 @@ class Stream:
 
 
 class Streams:
-    """The streams of a server, at most `most` at once."""
+    """The streams of a server: `most` at once, and three quarters of them for one client."""
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._most_of_one = max(1, most - most // 4)
         self._lock = threading.Lock()
         self._open: set[Stream] = set()
         self._stopping = False
@@ -60,7 +67,7 @@ class Streams:
             If there are too many, or the server is about to end.
         """
         with self._lock:
-            self._require_room()
+            self._require_room(stream)
             self._open.add(stream)
         try:
             yield stream
@@ -72,12 +79,15 @@ class Streams:
         """Yield the rows of `table`, with `schema`, as fast as the client takes them."""
         for batch in bounded_batches(fitted(table, schema)):
             if stream.is_gone():
-                self._require_running()
                 raise cancelled()
             with self._lock:
                 self.batches += 1
                 self.bytes += batch.nbytes
             yield batch
+
+    def as_seen(self, error: Exception) -> Exception:
+        """Return what ended a stream; where the server is about to end, that is the reason."""
+        return unavailable("the server is stopping") if self._stopping else error
 
     def end(self, owner: str, request: str) -> int:
         """End the streams that `owner` has for `request`; return how many there were."""
@@ -95,18 +105,13 @@ class Streams:
         for item in found:
             item.ended.set()
 
-    def _require_room(self) -> None:
-        self._refuse_if_stopping()
-        if len(self._open) >= self._most:
-            raise unavailable(f"the server has {self._most} streams, as many as it may")
-
-    def _require_running(self) -> None:
-        with self._lock:
-            self._refuse_if_stopping()
-
-    def _refuse_if_stopping(self) -> None:
+    def _require_room(self, stream: Stream) -> None:
         if self._stopping:
             raise unavailable("the server is stopping")
+        if len(self._open) >= self._most:
+            raise unavailable(f"the server has {self._most} streams, as many as it may")
+        if sum(item.client == stream.client for item in self._open) >= self._most_of_one:
+            raise unavailable(f"the client has {self._most_of_one} streams, as many as it may")
 
 
 def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:

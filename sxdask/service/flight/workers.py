@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from sxdask.core.machine import num_cores
 from sxdask.deliver.runner import choose_runner
 from sxdask.deliver.runners.threads import ThreadRunner
 
@@ -36,7 +36,7 @@ class Workers:
     def slots(self) -> int:
         """Return how many partitions are best computed at once; a cluster may grow and shrink."""
         if self._client is None:
-            return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+            return max(1, round(num_cores()))
         with self._lock:
             if time.monotonic() - self._looked_at > _LOOK_AGAIN_S:
                 self._looked_at = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -206,12 +207,15 @@ def test_a_dropped_table_counts_until_its_last_reader_is_done():
 
 
 def test_batches_are_bounded_and_hold_all_rows_in_order():
-    lists = pa.table({"x": [list(range(n % 2000)) for n in range(10_000)]})
+    starts = np.cumsum([0, *(n % 2000 for n in range(10_000))])
+    items = pa.array(np.arange(starts[-1]))
+    lists = pa.table({"x": pa.LargeListArray.from_arrays(starts, items)})
     batches = list(bounded_batches(lists))
     assert max(batch.nbytes for batch in batches) <= BATCH_BYTES
     assert len(batches) > 5
     assert pa.Table.from_batches(batches).equals(lists)
-    huge = pa.table({"x": [list(range(10**6)), [1]]})
+    items = pa.array(np.arange(10**6 + 1))
+    huge = pa.table({"x": pa.LargeListArray.from_arrays([0, 10**6, 10**6 + 1], items)})
     assert [batch.num_rows for batch in bounded_batches(huge)] == [1, 1]
 
 
