@@ -107,6 +107,14 @@ class ResultCache:
         with suppress(SxdaskError, OSError):
             self.store.remove(name)
 
+    def set_full(self, full: bool) -> None:  # noqa: FBT001 - the only thing to say
+        """Say to all processes, this one at once, whether anything may be added."""
+        if full:
+            self.keep_note(FULL, b"")
+        else:
+            self.drop(FULL)
+        _full[self.location] = time.monotonic(), full
+
     def _has_room(self, size: int) -> bool:
         if isinstance(self.store, LocalStore):
             with suppress(OSError):

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sxdask.core.errors import AccessDeniedError, DeliveryError, SxdaskError
 from sxdask.datasets.storage import connect
-from sxdask.deliver.cache import FULL, ResultCache
 from sxdask.deliver.local import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from sxdask.deliver.cache import ResultCache
 
 FACTS: Final = "request.json"
 USAGE: Final = "usage.json"
@@ -182,7 +183,7 @@ def prune(
         left = sum(item.bytes for item in items) - sum(item.bytes for item in gone)
         write_json(cache, USAGE, {"bytes": left, "looked": now})
         if left <= limit_of(cache, left):
-            cache.drop(FULL)
+            cache.set_full(False)
     freed = sum(item.bytes for item in gone)
     return Removed(len(gone), freed, len(doomed) - len(gone))
 
@@ -204,11 +205,7 @@ def account(cache: ResultCache, added: int) -> None:
     limit = limit_of(cache, real)
     if real > limit:
         real -= prune(cache, max_bytes=int(limit * _LOW_WATER)).bytes
-    if real > limit:
-        with suppress(SxdaskError, OSError):
-            cache.store.write(FULL, b"")
-    else:
-        cache.drop(FULL)
+    cache.set_full(real > limit)
     write_json(cache, USAGE, {"bytes": real, "looked": time.time()})
 
 
