@@ -109,7 +109,7 @@ class TestKafkaSink(SinkContract):
         consumer = Consumer(settings | {"isolation.level": "read_committed"})
         topic = self.url.rpartition("/")[2]
         consumer.assign([TopicPartition(topic, number, 0) for number in range(4)])
-        kinds = []
+        kinds: list[str] = []
         while len(kinds) < 5 and (message := consumer.poll(10.0)) is not None:
             kinds.append(dict(message.headers())["kind"].decode())
         consumer.close()
