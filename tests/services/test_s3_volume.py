@@ -17,7 +17,9 @@ import pytest
 
 import sxdask as sx
 from sxdask.clusters.backends.local import LocalBackend
+from sxdask.core.errors import AccessDeniedError, ReadFailedError
 from sxdask.testing import write_nanoaod
+from tests.services.proxy import PASS, Fault, Seen, proxy_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,12 +71,49 @@ def test_worker_processes_deliver_and_everybody_reads_it(
     assert ak.array_equal(ak.from_arrow(table)["MET_pt"], expected["MET_pt"])
 
 
+def use_secret(secret: str) -> None:
+    """Change the environment and forget connections; run on workers."""
+    import s3fs
+
+    os.environ["AWS_SECRET_ACCESS_KEY"] = secret
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_workers_with_a_wrong_secret_are_told_from_a_driver_with_the_right_one(
+    path, bucket, s3_environment, client
+):
+    client.run(use_secret, "a-wrong-secret")
+    try:
+        with pytest.raises(AccessDeniedError, match="SignatureDoesNotMatch") as caught:
+            sx.dataset(str(path)).select("event").deliver(f"{bucket.url}/out", client=client)
+    finally:
+        client.run(use_secret, s3_environment.secret)
+    assert "workers" in str(caught.value.hint)
+    assert "a-wrong-secret" not in repr(caught.value.context)
+    assert (bucket.keys(), bucket.pending()) == ([], [])
+
+
 def test_a_dataset_on_s3_is_read_like_a_local_one(path, bucket, s3_environment):
     bucket.client.put_object(Bucket=bucket.name, Key="in/events.root", Body=path.read_bytes())
     for name in ("in/events.root", "in/", "in/*.root?files=1"):
         query = sx.dataset(f"{bucket.url}/{name}").where("MET_pt > 30").select("event", "Jet_pt")
         local = sx.dataset(str(path)).where("MET_pt > 30").select("event", "Jet_pt")
         assert ak.array_equal(query.compute(scheduler="sync"), local.compute(scheduler="sync"))
+
+
+def test_a_server_that_stalls_while_a_dataset_is_read_is_given_up(path, bucket, s3_environment):
+    bucket.client.put_object(Bucket=bucket.name, Key="in/events.root", Body=path.read_bytes())
+
+    def decide(seen: Seen) -> Fault:
+        return Fault("stall", seconds=60) if seen.operation == "GetObject" else PASS
+
+    quick = {"read_timeout": 0.5, "retries": {"total_max_attempts": 1}}
+    with proxy_to(bucket.server.port, decide) as proxy:
+        options = {"endpoint_url": proxy.url, "config_kwargs": quick}
+        began = time.perf_counter()
+        with pytest.raises(ReadFailedError, match=r"events\.root"):
+            sx.dataset(f"{bucket.url}/in/events.root", storage_options=options).num_events  # noqa: B018
+        assert time.perf_counter() - began < 20
 
 
 def test_a_delivery_that_was_overwritten_leaves_nothing_of_the_first(path, bucket, s3_environment):
