@@ -198,7 +198,8 @@ def result_key(piece: Piece) -> str | None:
     )
     digest = blake2b(json.dumps(facts).encode(), digest_size=16)
     for found in baskets:
-        digest.update(b"".join((found.seek, found.num_bytes, found.entry_starts)))
+        arrays = (found.seek, found.num_bytes, found.entry_starts)
+        digest.update(b"".join(array.tobytes() for array in arrays))
     return digest.hexdigest()
 
 

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import awkward as ak
 import pytest
@@ -21,15 +20,12 @@ from sxdask.rootio.columnstore import pack_entries, trim
 from sxdask.testing import write_nanoaod
 from tests.servers import serve_ranges
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 HEADER = 80
 """Bytes that show the file to be the one that was indexed."""
 
 
 @pytest.fixture
-def kept(tmp_path, monkeypatch) -> Path:
+def kept(tmp_path, monkeypatch):
     """Switch the column cache on; return its folder."""
     monkeypatch.setenv("SXDASK_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("SXDASK_COLUMN_CACHE", "auto")
@@ -275,7 +271,7 @@ def test_rows_are_the_same_whatever_is_kept(shared, cut, names, size):
 
     def rows(place, settings):
         data = sx.dataset(place, "Events", settings=settings)
-        data = data.where(cut) if cut else data
-        return data.select(*names).compute(scheduler="sync")
+        query = data.select(*names) if cut is None else data.where(cut).select(*names)
+        return query.compute(scheduler="sync")
 
     assert ak.array_equal(rows(url, cached), rows(str(path), base))

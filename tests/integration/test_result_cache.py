@@ -23,7 +23,7 @@ LEAD = {"lead": "max(Muon_pt)"}
 
 
 @pytest.fixture
-def kept(tmp_path, monkeypatch) -> Path:
+def kept(tmp_path, monkeypatch):
     """Switch the result cache on; return its folder."""
     folder = tmp_path / "results"
     monkeypatch.setenv("SXDASK_RESULT_CACHE", str(folder))
@@ -299,7 +299,7 @@ def test_results_with_and_without_the_cache_are_equal(shared, cuts, names, some)
         result_cache_bytes=10**8,
     )
     chosen = [str(paths[number]) for number in sorted(some)]
-    query = sx.dataset(chosen, "Events", settings=settings)
+    query = sx.dataset(chosen, "Events", settings=settings).select("*")
     for cut in cuts:
         query = query.where(cut)
     query = query.select(*dict.fromkeys(names))
