@@ -123,8 +123,6 @@ class Lease:
         """Remove all that this run and dead ones have there, and folders that are empty then."""
         for trace in self.traces(all_dead=all_dead):
             trace.remove(self._store)
-            self._store.remove_folder(f"{HIDDEN}/{trace.key}", only_empty=True)
-        self._store.remove_folder(f"{HIDDEN}/{self.key}", only_empty=True)
         self._store.remove_folder(HIDDEN, only_empty=True)
 
     def is_alone(self) -> bool:

@@ -7,6 +7,7 @@ import os
 import shutil
 import uuid
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from sxdask.core.errors import AccessDeniedError, DeliveryError
@@ -14,7 +15,6 @@ from sxdask.deliver.staging import FolderStaging
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     import pyarrow as pa
 
@@ -163,8 +163,11 @@ class LocalStore:
                 with suppress(FileNotFoundError):
                     shutil.rmtree(path)
                 return
-            with suppress(OSError):  # not empty, not there: then it stays as it is
-                path.rmdir()
+            # The root may have empty folders of somebody else's.
+            inside = os.walk(path, topdown=False) if name else ()
+            for folder in (*(Path(here) for here, _, _ in inside), path):
+                with suppress(OSError):  # not empty, not there: then it stays as it is
+                    folder.rmdir()
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -85,7 +85,7 @@ class Store(Protocol):
         ...
 
     def remove_folder(self, name: str, *, only_empty: bool = False) -> None:
-        """Remove a folder and what is in it; it may be gone already."""
+        """Remove a folder with all that is in it, or only if no object is; it may be gone."""
         ...
 
     def staging(self, folder: str) -> Staging:

@@ -79,6 +79,7 @@ class FilesSink:
         self._require_own_place()
         known = self._known_from(self._old)
         if self._is_whole(known) and not self._store.names(HIDDEN):
+            self._store.remove_folder(HIDDEN, only_empty=True)
             return list(known.values())
         staging = self._store.staging("")
         staging.require_access(MANIFEST_NAME)
@@ -154,6 +155,8 @@ class FilesSink:
                 self._published = []
         finally:
             self._end(all_dead=False)
+        for folder in {name.rpartition("/")[0] for name in self._parts}:
+            self._store.remove_folder(folder, only_empty=True)
         self._store.remove_folder("", only_empty=True)
 
     def suspend(self) -> None:
