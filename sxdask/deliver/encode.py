@@ -15,10 +15,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
+import numpy as np
 import pyarrow as pa
 
 from sxdask._version import __version__
 from sxdask.core.errors import RequestError
+from sxdask.deliver.columns import shared_column
 from sxdask.deliver.part import FACTS
 
 if TYPE_CHECKING:
@@ -86,6 +88,8 @@ def to_table(
     if known.narrow:
         array = ak.transform(_widen, array)
         known = _description(_form_of(array))
+    if known.indexed:
+        array = ak.transform(_with_content, array)
     own = {f"{PREFIX}{key}": value for key, value in (metadata or {}).items()}
     own = {f"{PREFIX}version": __version__, **own}
     table = _convert(array, known)
@@ -151,14 +155,18 @@ def _without_facts(table: pa.Table) -> pa.Table:
 class _Description:
     """What the form of an array says, for all arrays that have it.
 
+    `plain` is the schema of plain Arrow types, None if there are none for it;
     `types` and `depths` are by column, `lossy` are the columns that plain
     Arrow would bring back with another type, and with `narrow` lists Arrow
-    would call the same type by another name.
+    would call the same type by another name. `indexed` arrays may be without
+    content where all values are missing.
     """
 
+    plain: pa.Schema | None
     types: Mapping[str, str]
     depths: Mapping[str, int]
     lossy: tuple[str, ...]
+    indexed: bool
     narrow: bool
 
 
@@ -170,17 +178,20 @@ def _form_of(array: ak.Array) -> str:
 def _description(form: str) -> _Description:
     nothing = ak.Array(ak.forms.from_json(form).length_zero_array())
     try:
-        names = ak.to_arrow_table(nothing, extensionarray=False).column_names
+        plain = ak.to_arrow_table(nothing, extensionarray=False).schema
     except pa.ArrowNotImplementedError:
-        names = []  # the array itself will not be converted either
+        plain = None  # the array itself will not be converted either
+    names = [] if plain is None else plain.names
     kinds = {name: _column(nothing, name).type.content for name in names}
     narrow = any(
         f'"{kind}": "{width}"' in form for kind in ("offsets", "starts") for width in ("i32", "u32")
     )
     return _Description(
+        plain,
         {name: str(kind) for name, kind in kinds.items()},
         {name: _list_depth(kind) for name, kind in kinds.items()},
         () if narrow else tuple(name for name in kinds if not _survives(_column(nothing, name))),
+        '"IndexedOptionArray"' in form,
         narrow,
     )
 
@@ -188,7 +199,7 @@ def _description(form: str) -> _Description:
 def _convert(array: ak.Array, known: _Description) -> pa.Table:
     """Return plain columns, with awkward's extension type where plain ones lose the type."""
     try:
-        plain = ak.to_arrow_table(array, extensionarray=False)
+        plain = _plain_table(array, known)
         lossy = [name for name in plain.column_names if name in known.lossy]
         if lossy == [""]:
             return ak.to_arrow_table(array, extensionarray=True)
@@ -203,6 +214,26 @@ def _convert(array: ak.Array, known: _Description) -> pa.Table:
             hint="select its real and imaginary parts as two columns",
         ) from error
     return plain
+
+
+def _plain_table(array: ak.Array, known: _Description) -> pa.Table:
+    """Return plain columns; awkward converts those that are not just numbers."""
+    layout, schema = array.layout, known.plain
+    records = isinstance(layout, ak.contents.RecordArray) and not layout.is_tuple
+    if schema is None or not schema.names or not records:
+        return ak.to_arrow_table(array, extensionarray=False)
+    rows = len(layout)
+    columns = {
+        field.name: shared_column(content, field.type, rows)
+        for field, content in zip(schema, layout.contents, strict=True)
+    }
+    others = [name for name, column in columns.items() if column is None]
+    if len(others) == len(columns):
+        return ak.to_arrow_table(array, extensionarray=False)
+    if others:
+        rest = ak.to_arrow_table(array[others], extensionarray=False)
+        columns |= {name: rest.column(name) for name in others}
+    return pa.Table.from_arrays(list(columns.values()), schema=schema)
 
 
 def _column(array: ak.Array, name: str) -> ak.Array:
@@ -252,6 +283,15 @@ def _list_depth(kind: Any) -> int:
         text = kind.parameters.get("__array__") in {"string", "bytestring"}
         return 0 if text else 1 + _list_depth(kind.content)
     return 0
+
+
+def _with_content(layout: Any, **_: Any) -> Any:
+    """Give missing lists and text some content to point past: awkward fails without any."""
+    if layout.is_option and layout.is_indexed and len(layout) and not len(layout.content):
+        content = layout.content.form.length_one_array(highlevel=False)
+        missing = ak.index.Index64(np.full(len(layout), -1))
+        return ak.contents.IndexedOptionArray(missing, content, parameters=layout.parameters)
+    return None
 
 
 def _widen(layout: Any, continuation: Any, **_: Any) -> Any:
