@@ -27,6 +27,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 RUN = [
     ROOT / "README.md",
     DOCS / "tutorial.md",
+    DOCS / "reliability.md",
     *sorted((DOCS / "how-to").glob("*.md")),
     *sorted((DOCS / "explanation").glob("*.md")),
     *sorted((DOCS / "reference").glob("*.md")),
