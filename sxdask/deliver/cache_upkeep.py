@@ -134,15 +134,31 @@ def leased_requests(cache: ResultCache) -> set[str]:
     return found
 
 
-def write_lease(cache: ResultCache, lease: str, requests: Iterable[str], seconds: float) -> None:
-    """Keep the objects of `requests` from being removed for the next `seconds`."""
-    facts = {"requests": sorted(requests), "until": time.time() + seconds}
+def write_lease(
+    cache: ResultCache,
+    lease: str,
+    requests: Iterable[str],
+    seconds: float,
+    *,
+    waiting: bool = False,
+) -> None:
+    """Keep the objects of `requests` from being removed for the next `seconds`.
+
+    `waiting` says that the delivery was interrupted and is to be taken up again.
+    """
+    facts = {"requests": sorted(requests), "until": time.time() + seconds, "waiting": waiting}
     write_json(cache, f"{LEASES}/{lease}.json", facts)
 
 
-def end_lease(cache: ResultCache, lease: str) -> None:
-    """Take a lease back."""
+def end_lease(cache: ResultCache, lease: str, requests: Iterable[str] = ()) -> None:
+    """Take a lease back, and with it those of interrupted deliveries of the same requests."""
     cache.drop(f"{LEASES}/{lease}.json")
+    done = sorted(requests)
+    with suppress(SxdaskError):
+        for name, _, _ in _listed(cache, LEASES):
+            other = read_json(cache, name)
+            if done and other.get("waiting") and other.get("requests") == done:
+                cache.drop(name)
 
 
 def prune(

@@ -82,7 +82,7 @@ class Reuse:
             yield
             complete = True
         finally:
-            self._finish(keep_lease=lease and resumable and not complete)
+            self._finish(complete=complete, keep_lease=lease and resumable and not complete)
 
     def note(self, event: Event) -> None:
         """Count what a partition took from the store and added to it."""
@@ -114,7 +114,7 @@ class Reuse:
         except (SxdaskError, OSError):
             return  # it cannot be listed now; a later run looks again
 
-    def _finish(self, *, keep_lease: bool) -> None:
+    def _finish(self, *, complete: bool, keep_lease: bool) -> None:
         from sxdask.deliver.cache_upkeep import RESUMABLE_S, end_lease, write_lease
 
         assert self._cache is not None  # noqa: S101  narrows for the type checker
@@ -123,9 +123,9 @@ class Reuse:
         if self._added:
             self._account()
         if keep_lease:
-            write_lease(self._cache, self._run, self._requests, RESUMABLE_S)
+            write_lease(self._cache, self._run, self._requests, RESUMABLE_S, waiting=True)
         elif self._leased:
-            end_lease(self._cache, self._run)
+            end_lease(self._cache, self._run, self._requests if complete else ())
 
     def _describe(self) -> None:
         """Write who asks for the objects, when last, and how many were reused."""

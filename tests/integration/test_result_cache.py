@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sxdask as sx
+from sxdask.core.settings import load_settings
 from sxdask.testing import write_nanoaod, write_nanoaod_files
 
 CUT = "(nMuon >= 2) & (MET_pt > 20)"
@@ -289,8 +286,6 @@ def shared(tmp_path_factory) -> tuple[list[Path], Path]:
 def test_results_with_and_without_the_cache_are_equal(shared, cuts, names, some):
     from dataclasses import replace
 
-    from sxdask.core.settings import load_settings
-
     paths, folder = shared
     settings = replace(
         load_settings(),
@@ -306,66 +301,3 @@ def test_results_with_and_without_the_cache_are_equal(shared, cuts, names, some)
     plain = query.compute(scheduler="sync", cache=False)
     for _ in range(2):
         assert ak.array_equal(query.compute(scheduler="sync"), plain)
-
-
-PROGRAM = """
-import json, sys
-import sxdask as sx
-files = sys.argv[1:]
-query = sx.dataset(files, "Events").where("(nMuon >= 2) & (MET_pt > 20)")
-query = query.select("event", "Muon_pt", "MET_pt", lead="max(Muon_pt)")
-rows = query.compute(scheduler="sync")
-report = query.summary.report
-print(json.dumps([len(rows), report.results_reused, report.results_kept]))
-"""
-
-
-def start(files) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROGRAM, *map(str, files)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def test_processes_share_results(kept, files):
-    both = [start(files), start(files)]  # at once
-    told = [json.loads(process.communicate(timeout=60)[0]) for process in both]
-    assert told[0][0] == told[1][0] == len(skim(files).compute(cache=False))
-    assert len(objects(kept)) == 4
-    query = skim(files)
-    query.compute()
-    assert query.summary.report.results_reused == 4
-
-
-def test_a_process_killed_on_its_way_leaves_nothing_that_is_wrong(kept, files):
-    whole = skim(files).compute(cache=False)
-    process = start(files)
-    for _ in range(2_000):
-        if objects(kept) or process.poll() is not None:
-            break
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert objects(kept)
-    query = skim(files)
-    assert ak.array_equal(query.compute(), whole)
-    report = query.summary.report
-    assert report.results_reused + report.results_kept == 4
-
-
-FULL_DISK = """
-import resource, sys, warnings
-warnings.simplefilter("error")
-import awkward as ak, sxdask as sx
-files = sys.argv[1:]
-query = sx.dataset(files, "Events").where("nMuon >= 2").select("event", "Muon_pt", "MET_pt")
-plain = query.compute(cache=False)
-resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))  # a write of more fails, as on a full disk
-assert ak.array_equal(query.compute(), plain)
-assert query.summary.report.results_kept == 0
-"""
-
-
-def test_a_full_disk_changes_nothing(kept, files):
-    command = [sys.executable, "-c", FULL_DISK, *map(str, files)]
-    subprocess.run(command, check=True, timeout=60)
-    left = [path for path in kept.rglob("*") if path.is_file()]
-    assert left == []
