@@ -12,7 +12,12 @@ import pytest
 from pyarrow import flight
 
 import sxdask as sx
-from sxdask.core.errors import RequestError, SxdaskError, UnknownBranchError
+from sxdask.core.errors import (
+    RequestError,
+    StaleIndexError,
+    SxdaskError,
+    UnknownBranchError,
+)
 from sxdask.service.flight.tickets import Signer
 from tests.flights import PARTITION_BYTES, flight_server
 from tests.integration.test_golden_plans import SAME_QUERY
@@ -198,6 +203,34 @@ def test_a_damaged_file_is_an_error_in_the_stream(tmp_path, make_nanoaod):
     assert "Traceback" not in str(caught.value)
 
 
+def test_a_file_that_changes_after_the_plan_never_gives_rows_of_both(tmp_path, make_nanoaod):
+    make_nanoaod(2_000, entries_per_cluster=1_000)
+    with flight_server(tmp_path) as running, sx.connect(running.url) as remote:
+        query = remote.request("native", {"select": ["MET_pt"]}, dataset="nano.root")
+        assert query.num_rows == 2_000
+        make_nanoaod(3_000, entries_per_cluster=1_000, seed=1)
+        with pytest.raises(StaleIndexError, match=r"nano\.root"):
+            query.to_table()
+        fresh = remote.request("native", {"select": ["MET_pt"]}, dataset="nano.root")
+        found = fresh.to_awkward()
+    assert (
+        found.to_list() == sx.dataset(tmp_path / "nano.root").select("MET_pt").compute().to_list()
+    )
+
+
+def test_a_dataset_that_grew_is_seen_by_the_next_request(tmp_path, make_nanoaod):
+    make_nanoaod(1_000, "a.root")
+    with flight_server(tmp_path) as running, sx.connect(running.url) as remote:
+        before = remote.request("native", {"select": ["MET_pt"]}, dataset="*.root")
+        assert before.num_rows == 1_000
+        make_nanoaod(1_500, "b.root", seed=1)
+        after = remote.request("native", {"select": ["MET_pt"]}, dataset="*.root")
+        assert before.to_table().num_rows == 1_000
+        computed = remote.health()["computed"]
+        assert after.to_table().num_rows == 2_500
+        assert remote.health()["computed"] - computed == 1  # the new file alone
+
+
 def test_what_cannot_be_json_is_refused_here(remote):
     with pytest.raises(RequestError, match="cannot be sent"):
         _ = remote.request("python", len, dataset="nano.root").schema
@@ -226,6 +259,9 @@ def test_a_client_without_this_library(nanoaod):
         tables = [client.do_get(endpoint.ticket).read_all() for endpoint in info.endpoints]
         schema = client.get_schema(descriptor).schema
         listed = list(client.list_flights())
+        fingerprint = json.loads(info.app_metadata)["fingerprint"]
+        assert len(list(client.list_flights(fingerprint[:8].encode()))) == 1
+        assert list(client.list_flights(b"no fingerprint")) == []
         health = json.loads(next(iter(client.do_action("health"))).body.to_pybytes())
         names = {action.type for action in client.list_actions()}
         with pytest.raises(flight.FlightServerError, match=r"\[SX100\] there is no action"):

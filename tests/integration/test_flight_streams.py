@@ -131,7 +131,7 @@ def test_a_client_that_vanishes_stops_what_was_computed_for_it(nanoaod):
         for reader in readers:
             reader.cancel()
         client.close()
-        eventually(lambda: remote.health()["streams"] == 0, within_s=5)
+        eventually(lambda: remote.health()["streams"] == 0)
         eventually(lambda: remote.health()["running"] == 0)
         assert remote.health()["computed"] < 4  # none that had not begun
 

@@ -56,6 +56,11 @@ def short_info(prepared: Prepared, output: OutputTables) -> flight.FlightInfo:
     return _info(prepared, output, [])
 
 
+def fingerprint_of(info: flight.FlightInfo) -> str:
+    """Return the name of the plan that an information is about."""
+    return str(json.loads(info.app_metadata)["fingerprint"])
+
+
 def facts_of(prepared: Prepared, output: OutputTables) -> dict[str, Any]:
     """Return what the metadata of an information says."""
     request = prepared.request

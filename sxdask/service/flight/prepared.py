@@ -196,10 +196,12 @@ class RequestBook:
             )
         return found
 
-    def forget(self, digest: str) -> None:
-        """Drop a prepared request."""
+    def forget(self, digest: str) -> list[str]:
+        """Drop a prepared request; return the names of its partitions."""
         with self._lock:
-            self._kept.pop(digest, None)
+            _, prepared = self._kept.pop(digest, (0.0, None))
+        outputs = prepared.outputs.values() if prepared is not None else ()
+        return [item.name for output in outputs for item in output.partitions]
 
     def _one_at_a_time(self, digest: str) -> threading.Lock:
         with self._lock:

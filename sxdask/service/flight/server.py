@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
-from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pyarrow import flight
 
@@ -17,28 +15,33 @@ from sxdask._version import __version__
 from sxdask.api.remote.protocol import ACTIONS
 from sxdask.core.errors import RequestError, StaleIndexError
 from sxdask.deliver.encode import no_rows
-from sxdask.service.flight.answers import flight_info, short_info, stream_schema
+from sxdask.service.flight.answers import (
+    fingerprint_of,
+    flight_info,
+    short_info,
+    stream_schema,
+)
 from sxdask.service.flight.auth import MIDDLEWARE, Gate, OpenDoor
 from sxdask.service.flight.engine import Engine
 from sxdask.service.flight.faults import LOG, as_flight_error, told
 from sxdask.service.flight.prepared import RequestBook
+from sxdask.service.flight.recent import RecentRequests
 from sxdask.service.flight.requests import FlightRequest, parse_command
 from sxdask.service.flight.results import Results
 from sxdask.service.flight.streams import Stream, Streams
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
     import pyarrow as pa
 
     from sxdask.core.settings import Settings
     from sxdask.service.flight.auth import Tokens
-    from sxdask.service.flight.prepared import Partition, Prepared
+    from sxdask.service.flight.prepared import Partition
     from sxdask.service.flight.roots import Roots
     from sxdask.service.flight.tickets import Signer
     from sxdask.service.flight.workers import Workers
-
-_MOST_REMEMBERED: Final = 100
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,7 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         self._results = Results(parts.budget_bytes)
         self._engine = Engine(self._results, parts.workers.slots)
         self._streams = Streams(parts.most_streams)
-        self._recent: dict[str, OrderedDict[str, Prepared]] = {}
-        self._lock = threading.Lock()
+        self._recent = RecentRequests(parts.signer.ttl_s)
         self._began = time.monotonic()
         certificates = [flight.CertKeyPair(*parts.tls)] if parts.tls else None
         super().__init__(
@@ -97,7 +99,8 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         prepared = self._book.prepare(request)
         output = prepared.output(request.output)
         found = flight_info(prepared, output, self._signer, owner)
-        self._remember(owner, prepared)
+        infos = [short_info(prepared, item) for item in prepared.outputs.values()]
+        self._recent.add(owner, request.digest, infos)
         LOG.info(
             "%s plans %s: %d partitions in %.2f s",
             owner or "anonymous",
@@ -127,17 +130,9 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
     @told
     def list_flights(self, context: Any, criteria: bytes) -> Iterator[flight.FlightInfo]:
         """Return the caller's recent requests, newest first; criteria begin the fingerprint."""
-        with self._lock:
-            recent = list(self._recent.get(_owner(context), {}).values())
         wanted = bytes(criteria or b"").decode(errors="replace")
-        return iter(
-            [
-                short_info(prepared, output)
-                for prepared in reversed(recent)
-                if prepared.fingerprint.startswith(wanted)
-                for output in prepared.outputs.values()
-            ]
-        )
+        recent = self._recent.of(_owner(context))
+        return iter([info for info in recent if fingerprint_of(info).startswith(wanted)])
 
     @told
     def list_actions(self, context: Any) -> list[tuple[str, str]]:  # noqa: ARG002
@@ -203,28 +198,13 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
             self._book.forget(stream.request)
             raise
 
-    def _remember(self, owner: str, prepared: Prepared) -> None:
-        with self._lock:
-            recent = self._recent.setdefault(owner, OrderedDict())
-            recent[prepared.request.digest] = prepared
-            recent.move_to_end(prepared.request.digest)
-            while len(recent) > _MOST_REMEMBERED:
-                recent.popitem(last=False)
-
     def _drop(self, owner: str, request: FlightRequest) -> bool:
         """Forget a request of `owner`; its results too, unless another one asked for them."""
-        with self._lock:
-            prepared = self._recent.get(owner, OrderedDict()).pop(request.digest, None)
-            shared = any(request.digest in recent for recent in self._recent.values())
         self._streams.end(owner, request.digest)
-        if prepared is None:
-            return False
-        if not shared:
-            self._book.forget(request.digest)
-            self._results.drop(
-                item.name for output in prepared.outputs.values() for item in output.partitions
-            )
-        return True
+        known, shared = self._recent.remove(owner, request.digest)
+        if known and not shared:
+            self._results.drop(self._book.forget(request.digest))
+        return known
 
     def _health(self) -> dict[str, Any]:
         return {
