@@ -287,11 +287,18 @@ def _list_depth(kind: Any) -> int:
 
 def _with_content(layout: Any, **_: Any) -> Any:
     """Give missing lists and text some content to point past: awkward fails without any."""
-    if layout.is_option and layout.is_indexed and len(layout) and not len(layout.content):
-        content = layout.content.form.length_one_array(highlevel=False)
-        missing = ak.index.Index64(np.full(len(layout), -1))
-        return ak.contents.IndexedOptionArray(missing, content, parameters=layout.parameters)
-    return None
+    if not (layout.is_option and layout.is_indexed and len(layout)):
+        return None
+    content = layout.content
+    if len(content) or not content.is_list:
+        return None
+    if content.is_regular:
+        content = content.form.length_one_array(highlevel=False)
+    else:
+        ends = ak.index.Index64(np.zeros(2, np.int64))
+        content = ak.contents.ListOffsetArray(ends, content.content, parameters=content.parameters)
+    missing = ak.index.Index64(np.full(len(layout), -1))
+    return ak.contents.IndexedOptionArray(missing, content, parameters=layout.parameters)
 
 
 def _widen(layout: Any, continuation: Any, **_: Any) -> Any:

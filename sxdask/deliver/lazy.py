@@ -20,10 +20,13 @@ _LAZY = {"arrow", "parquet"}
 
 
 def objects_dataset(manifest: Manifest, entries: Sequence[Entry], output: str) -> pads.Dataset:
-    """Return `entries`, the objects of `output`, as a dataset; see `Manifest.dataset`."""
+    """Return `entries`, the objects of `output`, as a dataset; see `Manifest.dataset`.
+
+    Of messages in a topic, which are no files, the rows are in memory as well.
+    """
     if not entries:
         return pads.dataset(no_rows(schema_from_text(manifest.schemas[output])))
-    if manifest.format not in _LAZY:
+    if manifest.format not in _LAZY or manifest.location.startswith("kafka://"):
         return pads.dataset(manifest.to_table(output))
     filesystem, root = None, manifest.location
     if "://" in root:

@@ -47,7 +47,7 @@ class RootRNTupleFormat:
         """Refuse dates, unions and other types that an RNTuple has no columns for."""
         require_trees(schemas, KIND)
         for schema in schemas:
-            require_names({name: _field(name) for name in schema.names}, KIND)
+            require_names(((name, _field(name)) for name in schema.names), KIND)
             for name, form in forms_of(schema).items():
                 if not _fits(form):
                     raise RequestError(

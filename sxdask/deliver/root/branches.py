@@ -53,7 +53,7 @@ def branches_of(schema: pa.Schema) -> list[Branch]:
             Branch(name if at is None else _field_name(column, name, label), column, at, kind, part)
             for at, label, kind, part in _parts(column, form)
         ]
-    require_names({f"{item.column}.{item.field}": item.name for item in found}, KIND)
+    require_names(((item.column, item.name) for item in found), KIND)
     return _counted(found, schema)
 
 
@@ -65,6 +65,7 @@ def require(schemas: Sequence[pa.Schema]) -> None:
 
 
 def _field_name(column: str, name: str, label: str) -> str:
+    label = _RESERVED.sub("_", label)
     return f"{name}_{label}" if column else label
 
 

@@ -11,21 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
+import pyarrow as pa
 
 from sxdask.deliver.encode import no_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pyarrow as pa
-
 
 def columns_of(table: pa.Table) -> dict[str, Any]:
     """Return the awkward layout of each column of `table`."""
-    array = ak.from_arrow(table)
+    array = ak.from_arrow(_from_zero(table))
     if table.column_names == [""] and array.fields != [""]:
         return {"": ak.to_layout(array)}
     return {name: ak.to_layout(array[name]) for name in table.column_names}
+
+
+def _from_zero(table: pa.Table) -> pa.Table:
+    """Return a table that is no slice of a longer one: awkward misplaces missing values there."""
+    if not any(chunk.offset for column in table.columns for chunk in column.chunks):
+        return table
+    out = pa.BufferOutputStream()
+    with pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table)
+    return pa.ipc.open_stream(out.getvalue()).read_all()
 
 
 def forms_of(schema: pa.Schema) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from sxdask.deliver.part import content_key
 from sxdask.deliver.root.conform import conform, forms_of, record_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 NOTE: Final = "sxdask"
 NO_NAME: Final = "servicex"
@@ -117,17 +117,18 @@ def require_trees(schemas: Sequence[pa.Schema], kind: str) -> None:
         names[name] = output
 
 
-def require_names(branches: Mapping[str, str], kind: str) -> None:
-    """Refuse two columns that become one branch; `branches` are by column."""
+def require_names(branches: Iterable[tuple[str, str]], kind: str) -> None:
+    """Refuse two columns that become one branch; `branches` are pairs of column and branch."""
     owner: dict[str, str] = {}
-    for column, branch in branches.items():
-        other = owner.setdefault(branch, column)
-        if other != column:
+    for column, branch in branches:
+        if branch in owner:
+            other = owner[branch]
             raise RequestError(
                 f"columns {other!r} and {column!r} would both be {branch!r} in a {kind}",
                 hint="give one of them another name",
                 column=column,
             )
+        owner[branch] = column
 
 
 def opened(data: bytes) -> tuple[Any, list[dict[str, str]]]:
@@ -139,6 +140,8 @@ def opened(data: bytes) -> tuple[Any, list[dict[str, str]]]:
         If it is no ROOT file, or none of ours.
     """
     file = uproot.open(io.BytesIO(data))
+    if file.file.fEND != len(data):
+        raise ValueError(f"it has {len(data)} bytes, its header says {file.file.fEND}")
     try:
         trees = json.loads(str(file[NOTE]))["trees"]
     except (uproot.KeyInFileError, ValueError, KeyError, TypeError) as error:

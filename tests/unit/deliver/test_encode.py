@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import awkward as ak
 import numpy as np
 import pyarrow as pa
@@ -24,56 +22,14 @@ from sxdask.deliver.encode import (
 from sxdask.deliver.format import FORMATS, decode
 from sxdask.deliver.formats.arrow import ArrowFormat
 from sxdask.deliver.formats.parquet import ParquetFormat
+from tests.columns import COLUMNS, JAGGED, assert_same
 
-JAGGED = ak.Array([[1.5, 2.5], [], [3.5]])
-COLUMNS = {
-    "int64": ak.Array(np.arange(3)),
-    "uint8": ak.Array(np.arange(3, dtype=np.uint8)),
-    "float16": ak.Array(np.arange(3, dtype=np.float16)),
-    "bool": ak.Array([True, False, True]),
-    "nan": ak.Array(np.array([np.nan, np.inf, -0.0], dtype=np.float32)),
-    "date": ak.Array(np.array(["2026-01-01"] * 3, dtype="M8[ms]")),
-    "fixed": ak.from_numpy(np.arange(6).reshape(3, 2), regulararray=True),
-    "fixed twice": ak.from_numpy(np.zeros((3, 2, 4), np.float32), regulararray=True),
-    "jagged": JAGGED,
-    "jagged twice": ak.Array([[[1], []], [], [[2, 3]]]),
-    "jagged fixed": ak.to_regular(ak.Array([[[1, 2]], [[3, 4], [5, 6]], [[7, 8]]]), axis=2),
-    "jagged 32 bit": ak.Array(
-        ak.contents.ListOffsetArray(
-            ak.index.Index32(np.array([0, 1, 1, 3], np.int32)), ak.contents.NumpyArray(np.arange(3))
-        )
-    ),
-    "text": ak.Array(["a", "", "µ⁺µ⁻"]),
-    "lists of text": ak.Array([["a"], [], ["b", "c"]]),
-    "bytes": ak.Array([b"a", b"", b"\xff"]),
-    "record": ak.Array([{"x": 1, "y": [1.0]}, {"x": 2, "y": []}, {"x": 3, "y": [2.0]}]),
-    "named record": ak.with_name(ak.zip({"pt": JAGGED, "eta": JAGGED}), "Muon"),
-    "tuple": ak.Array([(1, 2.0), (3, 4.0), (5, 6.0)]),
-    "pairs": ak.combinations(ak.Array([[1, 2, 3], [], [4, 5]]), 2),
-    "option": ak.Array([1, None, 3]),
-    "option of list": ak.Array([[1], None, []]),
-    "list of option": ak.Array([[1, None], [], [3]]),
-    "option of record": ak.Array([{"x": 1}, None, {"x": 3}]),
-    "option of fixed": ak.mask(ak.from_numpy(np.zeros((3, 2))), [True, False, True]),
-    "masked": ak.mask(JAGGED, [True, False, True]),
-    "union": ak.Array([1, "two", [3]]),
-    "selected": ak.Array([[9.0], [1.5], [], [2.5, 3.5]])[[False, True, True, True]],
-    "indexed": ak.Array(np.arange(9))[[5, 1, 1]],
-}
 NOT_IN_PARQUET = {"union"}
 
 
 def table_of(name: str, rows: int = 3) -> tuple[ak.Array, pa.Table]:
     array = ak.zip({"before": np.arange(3), name: COLUMNS[name]}, depth_limit=1)[:rows]
     return array, to_table(array)
-
-
-def assert_same(back: ak.Array, array: ak.Array) -> None:
-    assert str(back.type) == str(array.type)
-    assert ak.array_equal(
-        ak.to_packed(back), ak.to_packed(array), equal_nan=True, same_content_types=False
-    )
-    assert json.dumps(back.to_list(), default=repr) == json.dumps(array.to_list(), default=repr)
 
 
 @pytest.mark.parametrize("rows", [3, 0])
@@ -169,6 +125,16 @@ def test_the_same_table_gives_the_same_bytes(name):
     _, table = table_of("jagged")
     made = FORMATS.load(name)()
     assert made.encode(table).equals(made.encode(table))
+
+
+@pytest.mark.parametrize("value", [[1.5], [[1]], "text", [["a"]]])
+def test_values_that_are_all_missing_need_no_content(value):
+    content = ak.to_layout(ak.Array([value])[:0]).to_packed()
+    missing = ak.contents.IndexedOptionArray(ak.index.Index64(np.array([-1, -1])), content)
+    table = to_table(ak.Array(ak.contents.RecordArray([missing], ["c"])))
+    assert table.column("c").to_pylist() == [None, None]
+    present = to_table(ak.zip({"c": ak.Array([value, None])}, depth_limit=1))
+    assert table.schema.field("c").type == present.schema.field("c").type
 
 
 def test_joined_partitions_drop_what_is_true_of_one_alone():
