@@ -182,23 +182,37 @@ def _is_ready(endpoint: str) -> bool:
 def serve_s3(folder: Path) -> Iterator[S3Server]:
     """Run a server with its data in `folder` until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    command, endpoint = _command(folder)
+    process, server = _start(folder)
+    try:
+        yield server
+    finally:
+        _kill(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(folder: Path) -> tuple[subprocess.Popen[bytes], S3Server]:
+    """Start a server and wait until it stores objects; a port may be taken meanwhile: try again."""
     log = folder / "weed.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder)
-        try:
-            end = time.monotonic() + _START_SECONDS
-            while not _is_ready(endpoint):
-                if process.poll() is not None or time.monotonic() > end:
-                    pytest.fail(f"the S3 server does not start: {log.read_text()[-2000:]}")
-                time.sleep(0.1)
-            server = S3Server(endpoint)
-            _wait_for_volumes(server, end)
-            yield server
-        finally:
-            process.kill()  # it takes twenty seconds to end in peace, and its data is not kept
-            process.wait()
-            shutil.rmtree(folder, ignore_errors=True)
+    end = time.monotonic() + _START_SECONDS
+    while True:
+        command, endpoint = _command(folder)
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder)
+        while process.poll() is None and time.monotonic() < end:
+            if _is_ready(endpoint):
+                server = S3Server(endpoint)
+                _wait_for_volumes(server, end)
+                return process, server
+            time.sleep(0.1)
+        _kill(process)
+        if time.monotonic() > end:
+            pytest.fail(f"the S3 server does not start: {log.read_text()[-2000:]}")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the server at once: in peace it takes twenty seconds, and its data is not kept."""
+    process.kill()
+    process.wait()
 
 
 def _wait_for_volumes(server: S3Server, end: float) -> None:
