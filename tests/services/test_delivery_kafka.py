@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import awkward as ak
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster
 
 import sxdask as sx
+from sxdask.clusters.backends.local import LocalBackend
 from sxdask.core.errors import ReadFailedError, RequestError
 from sxdask.core.events import PartitionDone, ReadReport
 from sxdask.deliver.delivery import Options, deliver
@@ -31,6 +31,8 @@ from tests.readers import NumberRead, NumberReader, expected, pieces, source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from distributed import Client
+
     from sxdask.rootio.model import Piece
     from tests.services.broker import Broker
 
@@ -41,10 +43,7 @@ SMALL = {"message_bytes": 20_000}
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
+    with LocalBackend(2, threads_per_worker=1) as client:
         yield client
 
 
