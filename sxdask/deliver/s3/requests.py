@@ -80,13 +80,18 @@ class Requests:
     async def _once(
         self, operation: str, values: dict[str, Any], deadline: float
     ) -> dict[str, Any]:
+        answer = await asyncio.wait_for(self._ask(operation, values), deadline)
+        if operation == "get_object":
+            answer["Body"] = await _whole(answer)
+        return answer
+
+    async def _ask(self, operation: str, values: dict[str, Any]) -> dict[str, Any]:
         client = await self._filesystem.set_session()
         self._endpoint = client.meta.endpoint_url
         method = getattr(client, operation)
-        asked = method(Bucket=self.bucket, **self._filesystem.req_kw, **values)
-        answer: dict[str, Any] = await asyncio.wait_for(asked, deadline)
-        if operation == "get_object":
-            answer["Body"] = await _whole(answer)
+        answer: dict[str, Any] = await method(
+            Bucket=self.bucket, **self._filesystem.req_kw, **values
+        )
         return answer
 
     def _deadline(self, size: int) -> float:
