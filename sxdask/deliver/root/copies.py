@@ -64,8 +64,8 @@ def copy_objects(directory: Any, copies: Copies) -> None:
 
 def _write(directory: Any, name: str, found: Any) -> None:
     try:
-        directory[name] = found
-    except (TypeError, NotImplementedError) as error:
+        directory[name] = str(found) if found.classname == "TObjString" else found
+    except (TypeError, AttributeError, NotImplementedError) as error:
         raise RequestError(
             f"object {name!r} of class {found.classname} cannot be written",
             hint="leave it out of copy_histograms",
