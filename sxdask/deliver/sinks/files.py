@@ -218,10 +218,12 @@ class FilesSink:
         """Give the lease back and remove what this run, and dead ones, staged."""
         if self._lease is None:
             return
-        alone = False
-        with suppress(SxdaskError):
+        try:
             alone = self._lease.is_alone()
-        self._lease.close()
+        except SxdaskError:
+            return  # what is left of this run tells the next one to clean up
+        finally:
+            self._lease.close()
         with suppress(SxdaskError):  # what stays is removed by the next run
             staging = self._store.staging(self._lease.folder)
             staging.clear([*self._parts, MANIFEST_NAME], alone=alone)
