@@ -270,8 +270,9 @@ class Manifest:
         return [str(problem) for problem in check_objects(self)]
 
     def read(self, entry: Entry) -> Any:
-        """Return the bytes of one object, or None if it is not there."""
-        return self._store.read(entry.object)
+        """Return the bytes of one object and their checksum, or None if it is not there."""
+        data = self._store.read(entry.object)
+        return None if data is None else (data, checksum(data))
 
     def _read(self, entry: Entry, output: str) -> pa.Table:
         data = self._store.read(entry.object)

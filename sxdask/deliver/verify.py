@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from sxdask.core.errors import DataError
 from sxdask.deliver.format import num_rows
-from sxdask.deliver.manifest import checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,12 +66,13 @@ def check_objects(
 
 
 def _problem(manifest: Manifest, entry: Entry) -> str | None:
-    data: bytes | None = manifest.read(entry)
-    if data is None:
+    found = manifest.read(entry)
+    if found is None:
         return "missing"
+    data, digest = found
     if len(data) != entry.bytes:
         return f"{len(data)} bytes, the manifest says {entry.bytes}"
-    if checksum(data) != entry.checksum:
+    if digest != entry.checksum:
         return "checksum differs"
     try:
         rows = num_rows(data, manifest.format)

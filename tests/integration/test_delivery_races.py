@@ -22,7 +22,7 @@ from sxdask.deliver.lease import HIDDEN, LEASE_SECONDS, Lease
 from sxdask.deliver.local import LocalStore
 from sxdask.deliver.manifest import Manifest
 from sxdask.deliver.runners.threads import ThreadRunner
-from sxdask.deliver.sink import Delivery
+from sxdask.deliver.sink import Delivery, Receipt
 from sxdask.deliver.sinks.files import FilesSink
 from sxdask.deliver.tasks import Labels
 from sxdask.deliver.work import Source
@@ -82,7 +82,7 @@ def test_of_two_requests_at_once_one_is_delivered_and_one_is_refused(tmp_path):
     other = Delivery("beef", "arrow", tuple(Labels("beef").part(piece) for piece in pieces(2)))
     first.begin(DELIVERY)
     second.begin(other)
-    receipts = {sink: [] for sink in (first, second)}
+    receipts: dict[FilesSink, list[Receipt]] = {sink: [] for sink in (first, second)}
     for sink, parts in ((first, PARTS), (second, other.parts)):
         for part in parts:
             rows = Labels("f00d").table(numbers(part.entry_start, part.entry_stop), part)
@@ -99,7 +99,7 @@ def test_a_driver_that_is_second_takes_what_the_first_has_published(tmp_path):
     first, second = FilesSink(str(out)), FilesSink(str(out))
     for sink in (first, second):
         assert sink.begin(DELIVERY) == []
-    manifests = []
+    manifests, inodes = [], {}
     for sink in (first, second):
         tables = [Labels("f00d").table(numbers(p.entry_start, p.entry_stop), p) for p in PARTS]
         receipts = [sink.write(part, rows) for part, rows in zip(PARTS, tables, strict=True)]
