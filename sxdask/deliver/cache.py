@@ -43,7 +43,7 @@ SUFFIX: Final = ".arrow"
 FULL: Final = "full"
 """Object that says: nothing may be added until something is removed."""
 
-_MOST_FAILURES: Final = 3
+_MOST_FAILURES: Final = 3  # of a folder; over a network one took long enough
 _PAUSE_S: Final = 60.0
 _SPARE_BYTES: Final = 256 * 1024 * 1024  # of the disk; others need it as well
 _FULL_FOR_S: Final = 30.0
@@ -57,7 +57,7 @@ _full: dict[str, tuple[float, bool]] = {}
 class ResultCache:
     """Stored results; `limit` is the most bytes of them. It travels with tasks.
 
-    A store that fails several times in a row is left alone for a minute.
+    A store that fails (a folder: several times in a row) is left alone for a minute.
     """
 
     store: Store
@@ -134,7 +134,8 @@ class ResultCache:
 
     def _is_resting(self) -> bool:
         count, until = _failures.get(self.location, (0, 0.0))
-        return count >= _MOST_FAILURES and time.monotonic() < until
+        most = _MOST_FAILURES if isinstance(self.store, LocalStore) else 1
+        return count >= most and time.monotonic() < until
 
     def _failed(self) -> None:
         with _lock:
