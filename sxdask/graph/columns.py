@@ -93,6 +93,8 @@ class LazyColumns:
         wanted = {*names, *(name for item in self._conjuncts for name in item.columns)}
         layouts = {name: self._layouts[name] for name in wanted if name not in ENTRY_COLUMNS}
         counted = (LOCAL_ENTRY,) if self._conjuncts and not self._scans else ()
+        if counted:  # what the conditions read is had already
+            names = (*dict.fromkeys((*names, *layouts)),)
         spec = ScanSpec((*names, *counted), self._conjuncts)
         try:
             found = scan(self._piece, {**layouts, **_COUNTED}, spec, self._options)

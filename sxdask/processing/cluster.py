@@ -9,7 +9,6 @@ held and no more: Dask computes it again.
 from __future__ import annotations
 
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -86,11 +85,11 @@ class ClusterMerge:
 
     def close(self) -> None:
         """Forget everything that is still on the cluster."""
-        self._merges = []
-        if self._client.status == "running":
-            with suppress(OSError, RuntimeError, TimeoutError, AttributeError):
-                self._client.cancel(self.functions, force=True)
-        self.functions = []
+        # Released and not cancelled: to cancel takes down what depends on a task with it, and
+        # the scheduler does not bear that where nobody wants the dependents any more.
+        for future in (*self._merges, *self.functions):
+            future.release()
+        self._merges, self.functions = [], []
 
 
 class _KeepingRunner(ClusterRunner):
@@ -141,12 +140,10 @@ class _KeepingSession(ClusterSession):
         if self._function is not None:
             self._owner.functions.append(self._function)
             self._function = None
-        pending = list(self._kept.values())
         super().close()
-        self._kept.clear()
-        if pending and self._client.status == "running":
-            with suppress(OSError, RuntimeError, TimeoutError, AttributeError):
-                self._client.cancel(pending, force=True)
+        for future in self._kept.values():
+            future.release()
+        self._kept = {}
 
 
 def _facts_of(completion: Completion) -> Completion:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sxdask.core.errors import UnreadableBranchError
+from sxdask.core.results import EVENTS
 from sxdask.graph.kernel import Program, run
+from sxdask.graph.shape import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,13 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """Columns that a request computes: the program of each, and its awkward form as JSON."""
+    """Columns that a request computes, by name; they are fields besides those of the schema."""
 
     programs: Mapping[str, Program] = field(default_factory=dict)
-    forms: Mapping[str, str] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.programs)
 
 
 class Branches:
@@ -77,8 +75,6 @@ class ChunkColumns:
         SxdaskError
             If it cannot be read.
         """
-        if path in self._computed.programs:
-            return self._compute(path)
         name = self._branches.column(path)
         if name is not None:
             return self._read(name)
@@ -93,8 +89,12 @@ class ChunkColumns:
         raise error
 
     def __contains__(self, path: object) -> bool:
-        known = path in self._computed.programs
-        return known or bool(isinstance(path, str) and self._branches.within(path))
+        return bool(isinstance(path, str) and self._branches.within(path))
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """Names of the columns that are computed."""
+        return tuple(self._computed.programs)
 
     def _read(self, name: str) -> ak.Array:
         self.touched[name] = None
@@ -109,12 +109,14 @@ class ChunkColumns:
             self.lazy.read(name)
         return self.lazy.arrays[name]
 
-    def _compute(self, name: str) -> ak.Array:
+    def compute(self, name: str) -> ak.Array:
+        """Return a column that is computed, shape ``(num_rows,)``."""
         with self.lazy.lock:
             if name not in self._made:
                 program = self._computed.programs[name]
                 columns: dict[str, Any] = {item: self._read(item) for item in program.columns}
-                self._made[name] = run(program, columns)[0]
+                rows = assemble((name,), run(program, columns), self.lazy.num_rows, EVENTS)
+                self._made[name] = rows[name]
             return self._made[name]
 
 

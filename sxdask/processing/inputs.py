@@ -246,7 +246,7 @@ class _Asked:
         self._chosen = chosen
         self.computed = Computed()
         if reader.names:
-            self.computed = _computed(reader.names, program, reader.form)
+            self.computed = _computed(reader.names, program)
 
     def allowed(self, layout: TreeLayout) -> frozenset[str] | None:
         """Return the columns that are left, with the counters of their lists; None is all."""
@@ -256,19 +256,11 @@ class _Asked:
         return frozenset((*self._chosen, *(name for name in counters if name)))
 
 
-def _computed(names: tuple[str, ...], program: Any, form: str) -> Computed:
-    import awkward as ak
-
+def _computed(names: tuple[str, ...], program: Any) -> Computed:
     from sxdask.graph.reader import restrict
 
-    parts = ak.forms.from_json(form)
-    return Computed(
-        {
-            name: restrict(program, (slot,))
-            for name, slot in zip(names, program.results, strict=True)
-        },
-        {name: parts.content(name).to_json() for name in names},
-    )
+    slots = zip(names, program.results, strict=True)
+    return Computed({name: restrict(program, (slot,)) for name, slot in slots})
 
 
 def _parts(root: Node) -> tuple[Scan, tuple[tuple[str, Expr], ...]]:

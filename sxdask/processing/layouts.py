@@ -113,3 +113,20 @@ def _filled(
     record._contents = LazyContents(len(form.contents), make)  # noqa: SLF001
     record._fields = None if form.is_tuple else list(form.fields)
     return record
+
+
+def with_fields(layout: Content, names: Sequence[str], make: Callable[[str], ak.Array]) -> Content:
+    """Return a lazy record with more fields, which `make` gives when they are looked at."""
+    if not names:
+        return layout
+    assert isinstance(layout, RecordArray)  # noqa: S101  narrows for the type checker
+    known = layout.contents
+    count = len(known)
+
+    def content(number: int) -> Content:
+        return known[number] if number < count else make(names[number - count]).layout
+
+    more = RecordArray([], [], layout.length, parameters=layout.parameters)
+    more._contents = LazyContents(count + len(names), content)  # noqa: SLF001
+    more._fields = [*layout.fields, *names]
+    return more

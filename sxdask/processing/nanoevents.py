@@ -20,7 +20,7 @@ from coffea.nanoevents.util import key_to_tuple, tuple_to_key
 
 from sxdask.core.errors import RequestError
 from sxdask.processing.columns import Group
-from sxdask.processing.layouts import lazy_layout
+from sxdask.processing.layouts import lazy_layout, with_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,10 +71,11 @@ class ColumnMapping(PreloadedSourceMapping):  # type: ignore[misc]
 
     def __init__(self, columns: ChunkColumns, num_rows: int) -> None:
         super().__init__(columns, 0, num_rows, access_log=[])
+        self.columns = columns
         self._virtual = True
 
     def _column_source(self, uuid: str, path_in_source: str) -> Any:  # noqa: ARG002
-        return self._fileopener
+        return self.columns
 
     def extract_column(
         self,
@@ -125,8 +126,9 @@ class ChunkFactory(NanoEventsFactory):  # type: ignore[misc]
         if events is None:
             buffer_key = partial(_key_formatter, self._partition_key)
             layout = lazy_layout(self._form, self._num_rows, self._mapping, buffer_key)
+            columns = self._mapping.columns
             events = ak.Array(
-                layout,
+                with_fields(layout, columns.computed, columns.compute),
                 behavior=self._behavior,
                 attrs={
                     "@events_factory": self,

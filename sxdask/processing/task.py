@@ -58,8 +58,7 @@ class Kind:
         if self.allowed is None:
             return form
         branches, allowed = self.branches, self.allowed
-        form = limited(form, lambda path: not allowed.isdisjoint(branches.within(path)))
-        return _with_computed(form, self.computed) if self.computed else form
+        return limited(form, lambda path: not allowed.isdisjoint(branches.within(path)))
 
     def template(self, schema: Any, metadata: Mapping[str, Any]) -> Template:
         """Return the events of these files without their buffers."""
@@ -72,21 +71,6 @@ class Kind:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-
-
-def _with_computed(form: dict[str, Any], computed: Computed) -> dict[str, Any]:
-    import awkward as ak
-    from coffea.nanoevents.mapping.uproot import _lazify_form
-
-    made = {
-        name: _lazify_form(ak.forms.from_json(text).to_dict(verbose=True), f"{name},!load")
-        for name, text in computed.forms.items()
-    }
-    return {
-        **form,
-        "fields": [*form["fields"], *made],
-        "contents": [*form["contents"], *made.values()],
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +218,8 @@ class ProcessTask:
         raise failed  # out here: the user's exception, with all its frames, may not travel
 
     def _failure(self, error: BaseException, place: str) -> SxdaskError:
-        said = (str(error).strip().splitlines() or [""])[0][:200]
+        # awkward says where something failed on one line and what it was on the next
+        said = " ".join(line.strip() for line in str(error).strip().splitlines()[:2])[:200]
         cause = f"{type(error).__name__}: {said}" if said else type(error).__name__
         kind = ReadFailedError if is_transient(error) else UserFunctionError
         missing = isinstance(error, ModuleNotFoundError)
