@@ -248,6 +248,10 @@ def connect(
             f"{url!r} is no address of a server",
             hint=f"write grpc://127.0.0.1:{DEFAULT_PORT}, or grpc+tls://host:port",
         )
+    if "@" in place:
+        raise RequestError(
+            "the address of the server carries a name or a password", hint="give token="
+        )
     roots = tls_roots
     if roots is not None and not isinstance(roots, bytes):
         try:

@@ -50,7 +50,7 @@ _CLASSES: Final[dict[str, type[SxdaskError]]] = {
 }
 _SECRET: Final = re.compile(
     r"""(?P<name>
-          [\w-]*(?:authori[sz]ation|authz|token|secret|passw|credential|signature|access_?key|x-amz)
+          (?:authori[sz]ation|authz|token|secret|passw|credential|signature|access_?key|x-amz)
           [\w-]*["']?\s*[=:]\s*["']?(?:(?:bearer|basic)\s+)?
         | \b(?:bearer|basic)\s+)
         [^\s&"',;{}]{6,}
@@ -61,21 +61,21 @@ _SECRET: Final = re.compile(
 
 def line_of(error: SxdaskError) -> str:
     """Return the message of `error` as text for people, without what may be a secret."""
-    return _without_secrets(str(error))[:_MOST_TEXT]
+    return _told(str(error))
 
 
 def encode_error(error: SxdaskError) -> bytes:
     """Return `error` as JSON: code, fault, problem, hint and the facts that may be told."""
     facts = {name: error.context[name] for name in _FACTS if name in error.context}
     facts = {
-        name: _without_secrets(public_url(value)) if isinstance(value, str) else value
+        name: _told(public_url(value)) if isinstance(value, str) else value
         for name, value in facts.items()
     }
     found = {
         "code": error.code,
         "fault": error.fault,
-        "problem": _without_secrets(error.problem)[:_MOST_TEXT],
-        "hint": _without_secrets(error.hint or "")[:_MOST_TEXT] or None,
+        "problem": _told(error.problem),
+        "hint": _told(error.hint or "") or None,
         "context": json.loads(json.dumps(facts, default=str)),
     }
     text = json.dumps(found).encode()
@@ -101,5 +101,7 @@ def decode_error(data: bytes) -> SxdaskError | None:
     return error
 
 
-def _without_secrets(text: str) -> str:
-    return _SECRET.sub(lambda hit: f"{hit['name']}***" if hit["name"] else "", text)
+def _told(text: str) -> str:
+    """Return `text`, not longer than it may be, without what may be a secret."""
+    cut = text[:_MOST_TEXT]
+    return _SECRET.sub(lambda hit: f"{hit['name']}***" if hit["name"] else "", cut)

@@ -211,6 +211,11 @@ class RequestBook:
 
     def _made(self, request: FlightRequest) -> Prepared:
         settings = self._settings
+        if request.language == "python" and not settings.allow_python:
+            raise RequestError(
+                "requests that are Python functions are switched off here",
+                hint="ask in another language; who runs the server may --allow-python",
+            )
         if request.partition_bytes is not None:
             settings = replace(settings, partition_bytes=request.partition_bytes)
         placed = self._roots.placed(request.dataset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from hashlib import blake2b
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,7 +13,8 @@ from sxdask.requests.recipe import Recipe
 
 MOST_COMMAND_BYTES: Final = 1024 * 1024
 
-Files: TypeAlias = str | list[str] | dict[str, str | None]
+Name: TypeAlias = Annotated[str, Field(max_length=4096)]  # PATH_MAX of Linux
+Files: TypeAlias = Name | list[Name] | dict[Name, str | None]
 
 _EXAMPLE: Final = (
     'send JSON such as {"language": "tcut", "selection": "MET_pt > 50", "dataset": "a.root"}'
@@ -75,6 +76,7 @@ def parse_command(data: bytes) -> FlightRequest:
         )
     try:
         values = json.loads(data)
+        json.dumps(values, ensure_ascii=False).encode()  # halves of characters have no bytes
     except (ValueError, RecursionError):
         raise RecipeError("the command is no JSON", hint=_EXAMPLE) from None
     if not isinstance(values, dict):
