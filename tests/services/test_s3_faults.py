@@ -182,6 +182,32 @@ def test_what_was_stored_before_a_blackout_is_not_computed_again(
     require_exact(query, bucket, manifest, "x")
 
 
+def test_what_a_run_could_not_clean_up_is_gone_after_the_next(
+    query, bucket, s3_environment, monkeypatch
+):
+    monkeypatch.setattr("sxdask.deliver.s3.requests._TRIES", 1)
+    lost: list[Seen] = []
+    ended: list[Seen] = []
+
+    def decide(seen: Seen) -> Fault:
+        if len(ended) in {1, 2} and seen.operation == "HeadObject":
+            ended.append(seen)  # the look for other runs, and its second try
+            return Fault("status")
+        if seen.operation == "PutObject" and seen.target.endswith("/manifest.json"):
+            ended.append(seen)
+        if seen.operation == "CreateMultipartUpload" and "part-00003" in seen.target and not lost:
+            lost.append(seen)
+            return Fault("lose")  # so nobody knows the name of this upload
+        return PASS
+
+    with proxy_to(bucket.server.port, decide) as proxy:
+        manifest = deliver(query, f"{bucket.url}/x", proxy.url)
+    assert manifest.status == "complete"
+    assert bucket.pending() == [f"x/{manifest.partitions[3].object}"]
+    deliver(query, f"{bucket.url}/x", bucket.server.endpoint)
+    require_exact(query, bucket, manifest, "x")
+
+
 def test_large_objects_go_in_parts_and_a_torn_part_goes_again(bucket, s3_environment):
     data = bytes(range(256)) * 160_000  # 41 MB: three parts
     faults = first_times("UploadPart", Fault("tear", after=5_000_000), 1)
