@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -26,6 +29,24 @@ def memory_limit(root: Path = _CGROUPS) -> tuple[int, str]:
         if text.isdigit() and int(text) < total:
             return int(text), "control group"
     return total, "machine"
+
+
+def trim_memory() -> bool:
+    """Give memory that is free back to the system; return whether any was.
+
+    glibc keeps what large arrays leave behind for the thread that freed it: with
+    many threads as much again as is in use. Other C libraries have no such call.
+    """
+    trim = _malloc_trim()
+    return bool(trim(0)) if trim is not None else False
+
+
+@cache
+def _malloc_trim() -> Any:
+    try:
+        return getattr(ctypes.CDLL(None), "malloc_trim", None)  # malloc_trim(3)
+    except (OSError, TypeError):  # no library to look into, as on Windows
+        return None
 
 
 def _cpu_quota(root: Path) -> float | None:

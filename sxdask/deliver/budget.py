@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sxdask.core.machine import memory_limit
+from sxdask.core.machine import memory_limit, trim_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-WORK_FACTOR: Final = 2.0
+WORK_FACTOR: Final = 3.0
 """Memory of a partition that is being read, by its decoded size.
 
 The decoded columns, the compressed bytes that they come from, and what the
@@ -30,6 +30,8 @@ decompression of single baskets and the steps of the computation hold for a
 moment; measured in benchmarks/memory.py.
 """
 
+# What allocators keep of memory that is free is part of a process too (benchmarks/memory.py).
+_SHARE_OF_BUDGET: Final = 0.75
 _SHARE_OF_MACHINE: Final = 0.5
 # Dask begins to write a worker's results to disk at 0.6 of its limit (memory.target).
 _SHARE_OF_WORKER: Final = 0.6
@@ -92,7 +94,8 @@ class Budget:
     A partition counts from its submission until its consumer takes the next.
     While it is read it counts with its working memory too, if that is this
     machine's. Its result is expected to be as large as the largest so far, for
-    its decoded size. A partition that alone exceeds the limit runs alone.
+    its decoded size. A partition that alone exceeds the limit runs alone. A
+    quarter of the limit is left to what allocators keep of freed memory.
 
     Parameters
     ----------
@@ -117,6 +120,7 @@ class Budget:
         self._done = 0
         self._ratio: float | None = None
         self._largest = 0
+        self._freed = 0
 
     def begin(self, *, works_here: bool) -> None:
         """Start a run whose tasks work on this machine, or elsewhere."""
@@ -133,8 +137,8 @@ class Budget:
             return True
         size = expected_bytes(item)
         # What results are like is not known before the first: they may be larger than the data.
-        limit = self.limit if self._ratio is not None else self.limit / 2
-        return self._with(self._running + size, self._unknown + (not size)) <= limit
+        room = _SHARE_OF_BUDGET * self.limit / (2 if self._ratio is None else 1)
+        return self._with(self._running + size, self._unknown + (not size)) <= room
 
     def start(self, position: int, item: Any) -> None:
         """Count an item that is submitted."""
@@ -156,7 +160,12 @@ class Budget:
 
     def release(self, position: int) -> None:
         """Count an item no more: its consumer is done with it."""
-        self._done -= self._weighed.pop(position, 0)
+        found = self._weighed.pop(position, 0)
+        self._done -= found
+        self._freed += found
+        if self._freed > self.limit / 4:  # or free memory would come on top of the budget
+            self._freed = 0
+            trim_memory()
 
     def _with(self, running: int, unknown: int) -> float:
         ratio = 1.0 if self._ratio is None else self._ratio

@@ -137,7 +137,7 @@ def test_what_no_reader_knows_is_taken_to_be_as_large_as_the_largest():
     unknown = Item(0, 0)
     budget.start(0, unknown)
     assert budget.admits(unknown)
-    budget.finish(0, SimpleNamespace(array=np.zeros(400, np.uint8)))
+    budget.finish(0, SimpleNamespace(array=np.zeros(300, np.uint8)))
     budget.start(1, unknown)
     assert not budget.admits(unknown)
     budget.release(0)
