@@ -10,6 +10,7 @@ added in another order.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CHUNKS = 100
+CHUNKS = int(os.environ.get("SXDASK_BENCH_CHUNKS", "100"))
 WORKERS = 2
 TARGET = 5.0
 # A hundred chunks of the Runner take a minute and more.
@@ -54,6 +55,11 @@ class Case:
     def fileset(self) -> dict[str, Any]:
         """The files as coffea takes them."""
         return {"data": {"files": {str(path): self.tree for path in self.files}}}
+
+    @property
+    def cut(self) -> dict[str, int]:
+        """Options that both take."""
+        return {"chunksize": self.chunksize, "maxchunks": CHUNKS}
 
 
 def cases() -> list[Case]:
@@ -101,21 +107,27 @@ def rows(runs: int) -> Iterator[Row]:
     ):
         for case in cases():
             ours, peer = measure(case, client, 1 if runs < 5 else MOST_RUNS)
-            ratio = peer.middle / ours.middle
-            yield Row("P6", f"{case.what}, for a chunk", str(ours), str(peer), ratio, TARGET)
+            for what, times in (("wall time", 0), ("CPU time of the workers", 1)):
+                pair = ours[times], peer[times]
+                ratio = pair[1].middle / pair[0].middle
+                name = f"{case.what}, {CHUNKS} chunks, {what} a chunk"
+                yield Row("P6", name, str(pair[0]), str(pair[1]), ratio, TARGET)
 
 
-def measure(case: Case, client: Any, runs: int) -> tuple[Times, Times]:
-    """Return the seconds for a chunk of sxdask and of the Runner."""
+def measure(case: Case, client: Any, runs: int) -> tuple[tuple[Times, Times], tuple[Times, Times]]:
+    """Return wall and CPU seconds for a chunk, of sxdask and of the Runner."""
+
+    def used() -> float:
+        return float(sum(client.run(time.process_time).values()))
 
     def ours() -> Any:
         return sx.run_processor(
-            case.processor, case.fileset, case.schema, client=client, chunksize=case.chunksize
+            case.processor, case.fileset, case.schema, client=client, **case.cut
         )
 
     def peer() -> Any:
         executor = DaskExecutor(client=client, status=False)
-        run = Runner(executor, schema=case.schema, chunksize=case.chunksize)
+        run = Runner(executor, schema=case.schema, **case.cut)
         with open(os.devnull, "w", encoding="utf-8") as null, redirect_stderr(null):  # noqa: PTH123
             return run(case.fileset, case.processor)
 
@@ -123,16 +135,20 @@ def measure(case: Case, client: Any, runs: int) -> tuple[Times, Times]:
     sx.dataset([str(path) for path in case.files], tree=case.tree).index()
     executor = DaskExecutor(client=client, status=False)
     Runner(executor, schema=case.schema).preprocess(case.fileset)
-    taken: tuple[list[float], list[float]] = ([], [])
+    wall: tuple[list[float], list[float]] = ([], [])
+    cpu: tuple[list[float], list[float]] = ([], [])
     for number in range(runs):
         values = []
-        for seconds, work in zip(taken, (ours, peer), strict=True):
+        for seconds, own, work in zip(wall, cpu, (ours, peer), strict=True):
+            before = used()
             spent, value = timed(work)
+            own.append((used() - before) / CHUNKS)
             seconds.append(spent / CHUNKS)
             values.append(value)
         if not number and not is_same(*values):
             raise AssertionError(f"{case.what}: sxdask and coffea do not give the same")
-    return Times(tuple(taken[0])), Times(tuple(taken[1]))
+    first, second = ((Times(tuple(wall[side])), Times(tuple(cpu[side]))) for side in (0, 1))
+    return first, second
 
 
 def is_same(one: Any, other: Any) -> bool:

@@ -76,6 +76,10 @@ class Dataset:
         """Fill histograms from columns and expressions; see `Query.fill`."""
         return self._everything().fill(histograms, **more)
 
+    def process(self, processor: Any, schema: Any = None, **options: Any) -> Any:
+        """Run a coffea processor over all events; see `Query.process`."""
+        return self._everything().process(processor, schema, **options)
+
     def request(self, language: str, selection: Selection) -> Query:
         """Ask in one of the request languages."""
         return Query.parse(language, selection, self.source)

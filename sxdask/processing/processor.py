@@ -207,15 +207,11 @@ def _name(processor: Any) -> str:
 
 def _require_schema(bound: Bound, schema: Any) -> None:
     """Make the events of each kind of file once, so that a misfit is known before any work."""
-    import warnings
-
     for kind in bound.kinds:
         place = {"filename": "", "treename": "", "entrystart": 0, "entrystop": 0, "fileuuid": ""}
         metadata: Mapping[str, Any] = {"dataset": kind.dataset, **place, **kind.metadata}
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # workers say it where events are made
-                kind.template(schema, metadata)
+            kind.template(schema, metadata)  # what the schema has to warn of is said here, once
         except SxdaskError:
             raise
         except Exception as error:  # noqa: BLE001 - schemas raise anything at a misfit

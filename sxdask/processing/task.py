@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -190,8 +191,10 @@ class ProcessTask:
         with self._lock:
             found = self._templates.get(number)
             if found is None:
-                made = self._kinds[number].template(self._schema, metadata)
-                found = self._templates[number] = made
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # the client has warned already
+                    found = self._kinds[number].template(self._schema, metadata)
+                self._templates[number] = found
             return found
 
     def _call(self, events: Any, chunk: Chunk) -> Any:
