@@ -12,9 +12,10 @@ import pytest
 import sxdask as sx
 from sxdask.core.errors import DeliveryError, FileMissingError, ReadFailedError, RequestError
 from sxdask.deliver.kafka.address import Address, KafkaOptions
-from sxdask.deliver.kafka.broker import Connection, Topic
+from sxdask.deliver.kafka.broker import Connection
 from sxdask.deliver.kafka.messages import batch_messages
 from sxdask.deliver.kafka.producers import send
+from sxdask.deliver.kafka.topic import Topic
 from sxdask.deliver.manifest import Failure
 from sxdask.deliver.sink import Delivery, Receipt, Sink, open_sink
 from sxdask.deliver.tasks import Labels

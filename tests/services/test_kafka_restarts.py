@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sxdask.core.events import Event
     from tests.services.seaweedfs import Bucket
 
 RUNS = int(os.environ.get("KAFKA_RESTARTS", "2"))
@@ -103,7 +104,8 @@ def run_once(broker: Broker, folder: Path, chance: random.Random, usual_s: float
     except SxdaskError as error:
         first = f"[{error.code}] {error.problem}"
         manifest = None
-    timer.join()
+    finally:
+        timer.join()
     seconds = time.perf_counter() - started
     # A broker in memory may be gone after the manifest was written, with everything.
     for _ in range(2):
@@ -138,3 +140,26 @@ def test_a_broker_that_restarts_at_a_random_moment_loses_and_doubles_nothing(
     if moody_broker.engine != MEMORY:
         # What the broker acknowledged is still there, so nothing is lost but what was on its way.
         assert all(item.recomputed <= 8 for item in told)
+
+
+@pytest.mark.parametrize("moody_broker", ["s3"], indirect=True)
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_reader_outlives_a_restart_of_the_broker(moody_broker: Broker, committed: bool) -> None:
+    url = moody_broker.url()
+    found = pieces(PARTS, size=1_000)
+    work = [Source(SlowReader(seconds=0.1), found, source(found).labels)]
+    rows: list[Any] = []
+    reader = threading.Thread(target=lambda: rows.extend(rows_in(url, committed=committed)))
+    reader.start()
+    done: list[Event] = []
+
+    def restart_in_the_middle(event: Event) -> None:
+        done.append(event)
+        if len(done) == PARTS // 2:
+            moody_broker.restart(pause_s=0.5)
+
+    options = Options(ThreadRunner(2), on_event=restart_in_the_middle)
+    manifest = deliver(work, open_sink(url, storage_options=OPTIONS), options)
+    reader.join(60.0)
+    assert manifest.status == "complete"
+    assert rows == expected(found).to_list()

@@ -7,12 +7,14 @@ the manifest which attempts count and where they lie.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from sxdask.core.errors import FileMissingError, ReadFailedError, RequestError
+from sxdask.core.errors import DeliveryError, FileMissingError, ReadFailedError, RequestError
 from sxdask.deliver.kafka.address import Address, KafkaOptions
 from sxdask.deliver.kafka.assemble import Arrived, Assembler, Counts
-from sxdask.deliver.kafka.broker import Connection, Topic
+from sxdask.deliver.kafka.broker import Connection
+from sxdask.deliver.kafka.topic import Topic
 from sxdask.deliver.kafka.watch import Watch, named
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from sxdask.core.errors import SxdaskError
     from sxdask.deliver.kafka.controls import Published
+    from sxdask.deliver.kafka.messages import Place
+    from sxdask.deliver.part import Part
 
 Start: TypeAlias = Literal["beginning", "end"]
 
@@ -92,7 +96,9 @@ class Reader:
                 self._await_manifest(self._watch)
             self._open()
             yield from self._read(self._watch)
-            self._check()
+            if self.published is not None:
+                yield from self._look_again(self.published)
+                self._check(self.published)
         finally:
             self.close()
 
@@ -129,11 +135,17 @@ class Reader:
                 return
             if time.monotonic() - looked > _LOOK_S:
                 looked = time.monotonic()
-                now = [self._topic.bounds(number)[1] for number in self._starts]
+                now = self._ends()
                 if now != ends:
                     ends, self._heard = now, looked
             if self._is_late():
                 raise self._unfinished(watch)
+
+    def _ends(self) -> list[int]:
+        """Return how far each partition goes; nothing while the broker is away."""
+        with suppress(DeliveryError):
+            return [self._topic.bounds(number)[1] for number in self._starts]
+        return []
 
     def _note(self, watch: Watch) -> bool:
         """Learn from the watch which request it is, and return whether it is published."""
@@ -294,23 +306,41 @@ class Reader:
     def _is_late(self) -> bool:
         return time.monotonic() - self._heard > self._timeout_s
 
-    def _check(self) -> None:
-        """Compare what came with what the manifest names."""
-        if self.published is None:
-            return
-        parts = self.published.parts
-        gone = []
-        for key, (_, place) in self.published.accepted.items():
-            if key in self._assembler.done or place.partition not in self._starts:
+    def _missing(self, published: Published) -> list[tuple[Part, Place]]:
+        """Return what the manifest names, is this reader's to read, and did not come."""
+        parts = published.parts
+        found = []
+        for key, (_, place) in published.accepted.items():
+            number = place.partition
+            # Of a group, another reader has the partitions that were taken away.
+            mine = number in (self._starts if self._group is None else self._positions)
+            if mine and key not in self._assembler.done:
+                found.append((parts[key], place))
+        return found
+
+    def _look_again(self, published: Published) -> Iterator[Arrived]:
+        """Yield what was missed, from where the manifest says it is.
+
+        A broker that dies may have shown messages that it had not stored yet,
+        and gives their offsets to others when it is back.
+        """
+        for _, place in self._missing(published):
+            if place.first < self._starts[place.partition]:
                 continue
+            for message in self._topic.messages(place.partition, place.first, place.last):
+                arrived = self._assembler.add(message)
+                if arrived is not None:
+                    yield arrived
+        self._save()
+
+    def _check(self, published: Published) -> None:
+        """Compare what came with what the manifest names."""
+        gone = []
+        for part, place in self._missing(published):
             if place.first >= self._starts[place.partition]:
-                gone.append(parts[key])
+                gone.append(part)
             elif self._group is None:
                 self.counts.skipped += 1
-        if self._group is not None:  # another reader has the partitions that were taken away
-            mine = self._positions
-            places = {key: place for key, (_, place) in self.published.accepted.items()}
-            gone = [part for part in gone if places[part.content_key].partition in mine]
         if gone:
             raise ReadFailedError(
                 f"{len(gone)} partitions that the manifest in {self.location!r} names are not"

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from sxdask.core.errors import ReadFailedError, RequestError
 from sxdask.deliver.kafka.address import Address, KafkaOptions
-from sxdask.deliver.kafka.broker import Connection, Topic
+from sxdask.deliver.kafka.broker import Connection
 from sxdask.deliver.kafka.controls import CONTROL_PARTITION, Controls, controls_in
+from sxdask.deliver.kafka.topic import Topic
 from sxdask.deliver.manifest import MANIFEST_NAME
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from xxhash import xxh3_128
 
 from sxdask.core.errors import DeliveryError, RequestError, SxdaskError
 from sxdask.deliver.kafka.address import Address, KafkaOptions
-from sxdask.deliver.kafka.broker import LOGGER, Connection, Topic
+from sxdask.deliver.kafka.broker import LOGGER, Connection
 from sxdask.deliver.kafka.controls import (
     CONTROL_PARTITION,
     announcement,
@@ -27,6 +27,7 @@ from sxdask.deliver.kafka.controls import (
 )
 from sxdask.deliver.kafka.messages import Place, batch_messages, control_messages
 from sxdask.deliver.kafka.producers import can_transact, send
+from sxdask.deliver.kafka.topic import Topic
 from sxdask.deliver.manifest import Manifest
 from sxdask.deliver.sink import Receipt
 
