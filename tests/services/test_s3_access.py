@@ -165,6 +165,10 @@ def test_the_command_line_delivers_with_an_endpoint(
     report = json.loads(result.stdout)
     assert (report["status"], report["location"]) == ("complete", f"{bucket.url}/x")
     assert len(bucket.keys("x/")) == 2
+    check = ["verify", f"{bucket.url}/x", "--quiet", "--storage-option", option]
+    assert CliRunner().invoke(app, check).exit_code == 0
+    bucket.client.delete_object(Bucket=bucket.name, Key=bucket.keys("x/part-")[0])
+    assert CliRunner().invoke(app, check).exit_code == 3
 
 
 def test_the_command_line_wants_options_by_name(recipe: Path):
