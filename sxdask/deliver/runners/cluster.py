@@ -203,9 +203,14 @@ class ClusterSession:
             yield
             self._require_running()
         except _LOST as error:
-            if self._client.status == "running":
+            if self._client.status != "running":
+                raise _lost(self._client) from error
+            if not isinstance(error, OSError):  # a TimeoutError is one
                 raise
-            raise _lost(self._client) from error
+            raise SystemFaultError(
+                f"the Dask scheduler does not answer: {type(error).__name__}: {error}",
+                hint="it may be overloaded; what is stored is kept with resume=True",
+            ) from error
 
     def _require_running(self) -> None:
         if self._client.status != "running":
