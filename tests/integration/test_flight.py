@@ -247,6 +247,22 @@ def test_python_functions_run_where_they_are_allowed(nanoaod, data):
     assert ak.flatten(there, axis=None).to_list() == ak.flatten(here, axis=None).to_list()
 
 
+def test_what_a_python_function_gave_is_not_given_again(nanoaod):
+    text = (
+        "def run_query(events):\n"
+        "    import time\n"
+        "    return 0 * events.MET_pt + time.perf_counter_ns() % 1_000_000\n"
+    )
+    with (
+        flight_server(nanoaod.parent, allow_python=True) as running,
+        sx.connect(running.url) as remote,
+    ):
+        query = remote.request("python", text, dataset="nano.root", **OPTIONS)
+        first, second = query.to_awkward(), query.to_awkward()
+    assert len(first) == len(second) == 20_000
+    assert first.to_list() != second.to_list()
+
+
 def test_a_client_without_this_library(nanoaod):
     request = {
         "language": "tcut",

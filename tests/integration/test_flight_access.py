@@ -144,7 +144,7 @@ def test_a_link_that_leads_out_is_refused_whether_it_is_named_or_found(tmp_path,
     with flight_server(tmp_path) as running, sx.connect(running.url) as remote:
         for dataset in ("sub/link.root", "sub/*.root", "sub", "**/*.root"):
             with pytest.raises(AccessDeniedError, match="may not read") as caught:
-                remote.request("native", SELECTION, dataset=dataset).to_table()
+                _ = remote.request("native", SELECTION, dataset=dataset).schema
             assert str(nanoaod) not in str(caught.value)
 
 

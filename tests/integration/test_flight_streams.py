@@ -112,6 +112,32 @@ def test_a_stream_here_that_is_closed_early_ends_there(nanoaod):
         assert query.to_table().num_rows == 20_000  # and begins anew
 
 
+def test_closing_a_stream_here_waits_for_nothing_there(nanoaod):
+    """All partitions but the first take long."""
+    first = int(sx.dataset(nanoaod).select("event").compute()["event"][0])
+    text = (
+        "def run_query(events):\n"
+        "    import time\n"
+        f"    if int(events.event[0]) != {first}:\n"
+        "        time.sleep(8)\n"
+        "    return events.MET_pt\n"
+    )
+    with (
+        flight_server(nanoaod.parent, allow_python=True) as running,
+        sx.connect(running.url) as remote,
+    ):
+        query = remote.request(
+            "python", text, dataset="nano.root", partition_bytes=PARTITION_BYTES // 4
+        )
+        stream = query.stream(at_once=3)
+        assert next(stream).index == 0
+        eventually(lambda: remote.health()["streams"] >= 2)
+        began = time.monotonic()
+        stream.close()
+        assert time.monotonic() - began < 3
+        eventually(lambda: remote.health()["streams"] == 0, within_s=3)
+
+
 def test_a_client_that_vanishes_stops_what_was_computed_for_it(nanoaod):
     """A function that waits stands for work that takes long."""
     text = (
