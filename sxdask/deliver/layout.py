@@ -17,7 +17,7 @@ from sxdask.deliver.format import format_name, open_format
 from sxdask.deliver.part import Member, content_key, part_of_members, public_url
 from sxdask.deliver.root.copies import Copies
 from sxdask.deliver.sink import Delivery
-from sxdask.deliver.work import Item, Job, jobs_of
+from sxdask.deliver.work import Item, Job, jobs_of, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,6 +54,11 @@ class Layout:
     format: str = "arrow"
     request: str = ""
 
+    @property
+    def joins(self) -> bool:
+        """Whether an object may hold several partitions."""
+        return self.merge is not None or bool(self.copies)
+
 
 def jobs_in(sources: Sequence[Source], layout: Layout) -> list[Job]:
     """Return the jobs of a delivery.
@@ -61,9 +66,7 @@ def jobs_in(sources: Sequence[Source], layout: Layout) -> list[Job]:
     A layout that copies objects joins the partitions of a file at least, so
     that no object is in two places.
     """
-    if layout.merge is None and not layout.copies:
-        return jobs_of(sources)
-    return joined_jobs(sources, layout)
+    return joined_jobs(sources, layout) if layout.joins else jobs_of(sources)
 
 
 def delivery_of(
@@ -85,7 +88,12 @@ def delivery_of(
             made.require([schema_from_text(schemas[name]) for name in names])
     request = sources[0].labels.fingerprint if sources else layout.request
     parts = tuple(job.part for job in work)
-    return Delivery(request, format_name(text), parts, title, schemas)
+    pruned = tuple(
+        source.labels.part(piece).stem
+        for _, source, piece, is_read in numbered(() if layout.joins else sources)
+        if not is_read
+    )
+    return Delivery(request, format_name(text), parts, title, schemas, pruned)
 
 
 def joined_jobs(sources: Sequence[Source], layout: Layout) -> list[Job]:

@@ -51,7 +51,9 @@ class Delivery:
     """What is about to be delivered: which request, in which format, which partitions.
 
     `schemas` has the Arrow schema of each output, as text, so that a delivery
-    without any partition still has its columns.
+    without any partition still has its columns. `pruned` are the stems of
+    partitions that statistics rule out: they have no rows, and were delivered
+    perhaps before that was known.
     """
 
     fingerprint: str
@@ -59,18 +61,19 @@ class Delivery:
     parts: tuple[Part, ...]
     title: str = ""
     schemas: Mapping[str, str] = field(default_factory=dict)
+    pruned: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """A name for the whole: equal for equal deliveries, in every process."""
-        stems = sorted(part.stem for part in self.parts)
+        stems = sorted((*self.pruned, *(part.stem for part in self.parts)))
         return content_key(self.fingerprint, self.format, *stems)
 
     def continues(self, old: Manifest) -> bool:
         """Tell whether this delivery has all rows of a published one, and its layout."""
         if (old.fingerprint, old.format) != (self.fingerprint, self.format):
             return False
-        stems = {part.stem for part in self.parts}
+        stems = {*self.pruned, *(part.stem for part in self.parts)}
         members = {member.content_key for part in self.parts for member in part.members}
         return all(
             entry.object.partition(".")[0] in stems

@@ -141,6 +141,21 @@ def told_apart(sources: Sequence[Source]) -> list[Source]:
     return found
 
 
+def numbered(sources: Sequence[Source]) -> Iterator[tuple[int, Source, Piece, bool]]:
+    """Yield all pieces, numbered within their output, and whether they are read.
+
+    Those that are ruled out have numbers too, so that the others keep theirs
+    when more becomes known of the files.
+    """
+    so_far: Counter[str] = Counter()
+    for number, source in enumerate(sources):
+        places = [(place, True, piece) for place, piece in enumerate(source.pieces)]
+        places += [(piece.index, False, piece) for piece in source.pruned]
+        for _, is_read, piece in sorted(places, key=lambda item: item[:2]):
+            yield number, source, replace(piece, index=so_far[source.labels.output]), is_read
+            so_far[source.labels.output] += 1
+
+
 def jobs_of(sources: Sequence[Source]) -> list[Job]:
     """Return the jobs of all sources, numbered within their output, a few entry ranges at a time.
 
@@ -149,13 +164,9 @@ def jobs_of(sources: Sequence[Source]) -> list[Job]:
     another to have it.
     """
     found = []
-    so_far: Counter[str] = Counter()
-    for number, source in enumerate(sources):
-        output = source.labels.output
-        for piece in source.pieces:
-            numbered = replace(piece, index=so_far[output])
-            so_far[output] += 1
-            found.append((number, numbered, source.labels.part(numbered)))
+    for number, source, piece, is_read in numbered(sources):
+        if is_read:
+            found.append((number, piece, source.labels.part(piece)))
     files = {url: place for place, url in enumerate(dict.fromkeys(item[1].url for item in found))}
     places = [(files[piece.url], piece.entry_start) for _, piece, _ in found]
     ranks = {place: rank for rank, place in enumerate(sorted(set(places)))}

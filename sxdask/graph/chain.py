@@ -16,7 +16,7 @@ from sxdask.core.errors import RequestError
 from sxdask.graph.split import Cuts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence, Sized
 
     import awkward as ak
 
@@ -86,7 +86,7 @@ def chain(tables: Sequence[Lowered]) -> Lowered:
                 f"two sub-queries write different branches to the tree {first.output.name!r}",
                 hint="give each its own output name (a treename map), or the same columns",
             )
-    edges = list(accumulate((len(reader.layouts) for reader in readers), initial=0))
+    edges = _edges(reader.layouts for reader in readers)
     pieces = [
         replace(piece, layout=piece.layout + edge)
         for table, edge in zip(tables, edges, strict=False)
@@ -96,8 +96,16 @@ def chain(tables: Sequence[Lowered]) -> Lowered:
         first,
         reader=ChainReader(tuple(readers), tuple(edges[:-1])),
         pieces=tuple(replace(piece, index=index) for index, piece in enumerate(pieces)),
-        pruned=tuple(piece for table in tables for piece in table.pruned),
+        pruned=tuple(
+            replace(piece, index=piece.index + before)
+            for table, before in zip(tables, _edges(table.pieces for table in tables), strict=False)
+            for piece in table.pruned
+        ),
         num_entries=sum(table.num_entries for table in tables),
         cuts=sum((table.cuts for table in tables), Cuts()),
         bytes_to_read=sum(table.bytes_to_read for table in tables),
     )
+
+
+def _edges(parts: Iterable[Sized]) -> list[int]:
+    return list(accumulate(map(len, parts), initial=0))

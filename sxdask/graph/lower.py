@@ -61,8 +61,9 @@ class Lowered:
     """One output table, ready to run: one task per piece.
 
     `pruned` pieces cannot hold a passing row, by the statistics in the index,
-    and are not read; `empty_piece` reads nothing and stands in where a graph
-    needs one partition. `bytes_in_files` counts the compressed bytes of all
+    and are not read; their index is that of the next piece that is. `empty_piece`
+    reads nothing and stands in where a graph needs one partition.
+    `bytes_in_files` counts the compressed bytes of all
     branches of the tree, `bytes_to_read` those of the pieces and columns kept.
     `position` is the place of the output in the plan, `cuts` what was too
     large for one partition.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import awkward as ak
 import hist
@@ -12,6 +12,7 @@ import pytest
 import uproot
 
 import sxdask as sx
+from sxdask.clusters.backends.local import LocalBackend
 from sxdask.core.errors import DataError, RequestError
 from sxdask.core.events import PartitionDone, ReadReport
 from sxdask.deliver.delivery import Options, deliver
@@ -22,6 +23,7 @@ from sxdask.deliver.sinks.files import FilesSink
 from sxdask.deliver.sinks.memory import MemorySink
 from sxdask.deliver.tasks import Labels
 from sxdask.deliver.work import Source
+from sxdask.testing import write_nanoaod
 from tests.readers import NumberReader, expected, numbers, piece, pieces
 
 LABELS = Labels("f00d", metadata={"languages": "native"})
@@ -153,6 +155,50 @@ def test_what_is_known_of_the_files_changes_no_object(tmp_path):
         ]
         assert less.rows == 90
     assert first.rows == 120
+
+
+def test_partitions_keep_their_names_when_some_prove_to_be_empty(tmp_path):
+    log = tmp_path / "log"
+    log.mkdir()
+    run(FilesSink(str(tmp_path / "out")), Layout(), [source(log=log)])
+    kept = [replace(item, index=n) for n, item in enumerate(ALL[2:6])]
+    pruned = [replace(item, index=0) for item in ALL[:2]]
+    pruned += [replace(item, index=4) for item in ALL[6:]]
+    manifest, _ = run(
+        FilesSink(str(tmp_path / "out")), Layout(), [source(kept, log=log, pruned=pruned)]
+    )
+    assert reads(log) == 12
+    assert [entry.index for entry in manifest.partitions] == [2, 3, 4, 5]
+    assert manifest.to_awkward().to_list() == expected(ALL[2:6]).to_list()
+    assert len(list((tmp_path / "out").glob("*.arrow"))) == 4
+
+
+@pytest.mark.parametrize("merge", [None, "file"])
+def test_a_request_whose_statistics_are_known_by_now_is_the_same_delivery(
+    tmp_path, monkeypatch, merge
+):
+    monkeypatch.setenv("SXDASK_PARTITION_BYTES", "20000")
+    path = write_nanoaod(tmp_path / "a.root", 3_000, entries_per_cluster=300)
+
+    def again():
+        data = sx.dataset([str(path)])
+        query = data.where("event <= 700").select("event", "MET_pt")
+        return query.deliver(tmp_path / "out", merge=merge, scheduler="threads"), query.summary
+
+    first, _ = again()
+    second, cost = again()
+    assert (first.rows, second.rows, cost.report.bytes_read) == (700, 700, 0)
+    assert {entry.object for entry in second.partitions} <= {e.object for e in first.partitions}
+    assert second.to_awkward().event.to_list() == list(range(1, 701))
+    assert second.verify() == []
+
+
+@pytest.mark.parametrize("format_name", ["root-file", "parquet"])
+def test_a_cluster_joins_partitions_too(two_trees, tmp_path, format_name):
+    query = trees(two_trees)
+    with LocalBackend(2, threads_per_worker=1) as client:
+        manifest = query.deliver(tmp_path / "out", format_name, merge="file", client=client)
+    assert (len(manifest.partitions), manifest.rows, manifest.verify()) == (3, 190, [])
 
 
 def test_a_file_that_nothing_is_read_of_has_an_object_too(tmp_path):
