@@ -78,7 +78,12 @@ def array_to_object(array: ak.Array, **facts: Any) -> bytes:
 
 
 def array_from_object(data: bytes) -> ak.Array:
-    """Return the array in an object.
+    """Return the array in an object; see `open_array`."""
+    return open_array(data)[1]
+
+
+def open_array(data: bytes) -> tuple[dict[str, Any], ak.Array]:
+    """Return head and array in an object.
 
     Raises
     ------
@@ -90,8 +95,8 @@ def array_from_object(data: bytes) -> ak.Array:
         form = _form(head["form"])
         layout = _plain(form, head["length"], buffers)
         if layout is None:
-            return ak.from_buffers(form, head["length"], buffers)
-        return ak.Array(layout)
+            return head, ak.from_buffers(form, head["length"], buffers)
+        return head, ak.Array(layout)
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedObjectError(str(error)) from error
 

@@ -96,7 +96,7 @@ class CachedReader:
         data = self.cache.load(name)
         if data is None:
             return None
-        cost = _same_file(piece, self.reader, self.run)
+        cost = same_file(piece, self.reader, self.run)
         if cost is None:
             return None  # reading says what is wrong with it
         requests, num_bytes = cost
@@ -213,7 +213,7 @@ def is_worth_keeping(piece: Piece, report: ReadReport, result_bytes: int, second
     return seconds > max(_LEAST_SECONDS, _WORTH * result_bytes / _BYTES_PER_SECOND)
 
 
-def _same_file(piece: Piece, reader: PlanReader, run: str) -> tuple[int, int] | None:
+def same_file(piece: Piece, reader: PlanReader, run: str) -> tuple[int, int] | None:
     """Return requests and bytes that it took to see that the file is the same; None if it is not.
 
     It takes the first bytes of the file, with its UUID; a local file is also

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sxdask.core.errors import AccessDeniedError, DeliveryError, SxdaskError
 from sxdask.datasets.storage import connect
+from sxdask.deliver.cache import SUFFIX
 from sxdask.deliver.local import LocalStore
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ RUNNING_S: Final = 3600.0
 RESUMABLE_S: Final = 7 * 86400.0
 """How long what an interrupted delivery may take up again is safe."""
 
-_OBJECT = re.compile(r"([0-9a-f]{32})/[0-9a-f]{32}\.arrow")
+_OBJECT = re.compile(r"[0-9a-f]{32}/[0-9a-f]{32}\.(arrow|whole)")
 _UNFINISHED = re.compile(r"[0-9a-f]{32}/.*\.new")
 _UNFINISHED_S: Final = 3600.0
 _LOW_WATER: Final = 0.9
@@ -59,7 +60,10 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class RequestEntry:
-    """The stored results of one request; `age_s` are the seconds since one was used."""
+    """The stored results of one request: `objects` partitions.
+
+    `bytes` has results of whole runs as well; `age_s` are the seconds since one was used.
+    """
 
     request: str
     title: str
@@ -111,7 +115,7 @@ def requests_of(cache: ResultCache) -> list[RequestEntry]:
                 request=request,
                 title=str(facts.get("title", "")),
                 fingerprint=str(facts.get("fingerprint", "")),
-                objects=len(items),
+                objects=sum(item.name.endswith(SUFFIX) for item in items),
                 bytes=sum(item.bytes for item in items),
                 reused=int(facts.get("reused", 0)),
                 age_s=max(0.0, now - last),

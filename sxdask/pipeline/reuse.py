@@ -46,7 +46,9 @@ def reuse(compiled: Compiled, facts: Mapping[str, str], *, enabled: bool) -> Reu
 class Reuse:
     """The wrapped plan, and what is to be done around its run.
 
-    `compiled` is the plan to run. Without a cache everything here does nothing.
+    `compiled` is the plan to run, `rows` are those of each partition so far,
+    `taken_or_kept` the number of partitions that came from the store or are in
+    it now. Without a cache everything here does nothing.
     """
 
     def __init__(
@@ -58,12 +60,24 @@ class Reuse:
     ) -> None:
         self.compiled = compiled
         self._cache = cache
+        self.rows: dict[int, int] = {}
+        self.taken_or_kept = 0
         self._run = run
         self._facts = dict(facts or {})
         self._requests = sorted(set(map(_request_of, compiled.parts)) - {""})
         self._added = 0
         self._reused = 0
         self._leased = 0.0
+
+    @property
+    def cache(self) -> ResultCache | None:
+        """The store, if there is one."""
+        return self._cache
+
+    def added(self, num_bytes: int) -> None:
+        """Count an object that came to the store after the run."""
+        self._added += num_bytes
+        self._account()
 
     @contextmanager
     def running(self, *, lease: bool = False, resumable: bool = False) -> Iterator[None]:
@@ -89,6 +103,8 @@ class Reuse:
         if self._cache is None or not isinstance(event, PartitionDone):
             return
         report: ReadReport = event.report
+        self.rows[event.index] = event.rows
+        self.taken_or_kept += report.results_reused + report.results_kept
         self._reused += report.results_reused
         self._added += report.bytes_kept
         if self._added * _ACCOUNT_EVERY > self._cache.limit:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,9 +15,12 @@ from sxdask.pipeline.labels import labels_of
 from sxdask.pipeline.layout import layout_of, source_of
 from sxdask.pipeline.outputs import output_tables
 from sxdask.pipeline.reuse import reuse
+from sxdask.pipeline.shown import OnEvent, shown
+from sxdask.pipeline.whole import whole_result
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import awkward as ak
     import pyarrow as pa
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     from sxdask.pipeline.layout import Merge
     from sxdask.pipeline.source import Source
     from sxdask.rootio.model import Piece
-
-OnEvent = Callable[[Event], None]
 
 
 class Run:
@@ -84,6 +84,9 @@ class Run:
 
     def results(self) -> Any:
         """Return the rows of every output in dataset order, or what a reduction makes of them."""
+        return whole_result(self._reuse, self._computed, self._tell)
+
+    def _computed(self) -> Any:
         require_tables(self._compiled.plan)
         if any(table.output.reduction is not None for table in self._compiled.tables):
             return self._reduced()
@@ -357,6 +360,11 @@ class Run:
     def _labels(self, table: Lowered, format_name: str = "arrow") -> Labels:
         return labels_of(self._compiled, table, self._facts, format_name)
 
+    def _tell(self, events: Iterable[Event]) -> None:
+        with self._reuse.running(), shown(self._show) as show:
+            for event in events:
+                self._emit(event, show)
+
     def _emit(self, event: Event, show: OnEvent | None) -> None:
         self.progress = advance(self.progress, event)
         self._reuse.note(event)
@@ -384,15 +392,3 @@ def renewing(source: Source) -> Iterator[Callable[[SxdaskError], None]]:
     finally:
         for item in stale:
             source.renew(item.context["file"], item.context["tree"])
-
-
-@contextmanager
-def shown(show: Literal[True] | OnEvent | None) -> Iterator[OnEvent | None]:
-    """Give the function that gets the events: a progress bar, the user's own, or none."""
-    if show is True:
-        from sxdask.deliver.progress import ProgressBar
-
-        with ProgressBar() as bar:
-            yield bar.on_event
-    else:
-        yield show or None

@@ -19,7 +19,7 @@ from sxdask.core.events import (
     advance,
 )
 from sxdask.deliver.part import public_url
-from sxdask.pipeline.run import shown
+from sxdask.pipeline.shown import shown
 from sxdask.processing.chunks import MOST_ENTRIES, even_chunks, first_chunk, sized_chunks
 from sxdask.processing.merge import MergeTree
 from sxdask.processing.places import place_of
@@ -122,7 +122,8 @@ class ProcessorRun:
             for slot, event in early.done:
                 tree.add(places[slot], early.held.pop(slot))
                 self._emit(_ended(event, left, slot), show)
-            rest = [slot for slot in slots if slot not in set(first)]
+            known = set(first)
+            rest = [slot for slot in slots if slot not in known]
             for slot, held, event in self._outcomes(rest, place):
                 tree.add(places[slot], held)
                 self._emit(_ended(event, left, slot), show)

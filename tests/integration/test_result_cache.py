@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sxdask as sx
+from sxdask.core.events import PartitionDone
 from sxdask.core.settings import load_settings
 from sxdask.testing import write_nanoaod, write_nanoaod_files
 
@@ -47,6 +48,10 @@ def met(files) -> sx.Query:
 
 def objects(folder: Path) -> list[Path]:
     return sorted(folder.glob("*/*.arrow"))
+
+
+def whole_results(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*/*.whole"))
 
 
 def test_the_same_request_again_reads_nothing_but_the_first_bytes_of_each_file(kept, files):
@@ -210,6 +215,7 @@ def test_entry_numbers_over_all_files_are_those_of_this_dataset(kept, files):
 @pytest.mark.parametrize("harm", ["bytes", "empty", "cut", "folder"])
 def test_a_damaged_object_is_computed_again(kept, files, harm):
     whole = skim(files).compute()
+    whole_results(kept)[0].unlink()
     victim = objects(kept)[0]
     data = victim.read_bytes()
     match harm:
@@ -227,6 +233,36 @@ def test_a_damaged_object_is_computed_again(kept, files, harm):
     assert query.summary.report.results_reused == 3
     if harm != "folder":
         assert victim.read_bytes() == data
+
+
+@pytest.mark.parametrize("ask", [skim, met], ids=["rows", "histograms"])
+def test_an_identical_run_takes_one_object(kept, files, ask):
+    ask(files).compute()
+    for path in objects(kept):
+        path.unlink()
+    events = []
+    query = ask(files)
+    query.compute(progress=events.append)
+    done = [event for event in events if isinstance(event, PartitionDone)]
+    assert (query.summary.report.results_reused, query.summary.report.requests) == (4, 4)
+    assert [event.last_of_file for event in done] == [True] * 4
+    plain = ask(files)
+    plain.compute(cache=False, progress=events.append)
+    told = {event.index: event.rows for event in events[-5:-1]}
+    assert {event.index: event.rows for event in done} == told
+    assert query.summary.rows == plain.summary.rows
+
+
+@pytest.mark.parametrize("ask", [skim, met], ids=["rows", "histograms"])
+def test_a_damaged_whole_result_is_put_together_again(kept, files, ask):
+    first = ask(files).compute()
+    (victim,) = whole_results(kept)
+    data = victim.read_bytes()
+    victim.write_bytes(data[:-1])
+    query = ask(files)
+    assert str(query.compute()) == str(first)
+    assert query.summary.report.results_reused == 4
+    assert len(victim.read_bytes()) == len(data)
 
 
 def test_a_folder_that_cannot_be_written_changes_nothing(files, tmp_path, monkeypatch):
