@@ -77,6 +77,19 @@ def test_worker_processes_give_the_same(recipe, tmp_path):
     assert there["fingerprint"] == here["fingerprint"]
 
 
+def test_objects_may_be_root_files_one_for_each_input(recipe, tmp_path):
+    out = tmp_path / "out"
+    options = ("--format", "root-file", "--compression", "lz4", "--merge", "file")
+    done = run("run", recipe, "--json", "--to", out, *options)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["format"], told["objects"]) == ("root-file", told["files"])
+    assert len(list(out.glob("*.root"))) == told["files"]
+    refused = run("run", recipe, "--to", out, "--merge", "folder")
+    assert refused.returncode == 2
+    assert "merge is 'folder'" in refused.stderr
+
+
 def test_interrupting_stops_a_run_and_leaves_nothing_visible(tmp_path):
     """Ctrl-C in the middle: status 130, one word, no manifest; then the same run completes."""
     recipe = tmp_path / "long.yaml"
