@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from sxdask.deliver.treename import joined_schema, tagged, untagged
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_ROOM = 1024 * 1024
 _MAGIC = b"ARROW1"  # Arrow columnar format, "IPC File Format"
 
 
@@ -32,15 +34,25 @@ class ArrowFormat:
 
     def encode(self, rows: pa.Table | Rows) -> pa.Buffer:
         """Return the file."""
-        rows = Rows.of(rows)
-        schema = joined_schema(rows.schemas, "Arrow")
+        if isinstance(rows, pa.Table):
+            # A buffer that grows is copied as it does. Compressed columns fit into this one, but
+            # nothing promises that; then they grow.
+            space = pa.allocate_buffer(_ROOM + rows.nbytes + rows.nbytes // 50)
+            out = pa.FixedSizeBufferWriter(space)
+            with suppress(OSError):
+                self._write(Rows.of(rows), out)
+                return space.slice(0, out.tell())
         out = pa.BufferOutputStream()
+        self._write(Rows.of(rows), out)
+        return out.getvalue()
+
+    def _write(self, rows: Rows, out: pa.NativeFile) -> None:
+        schema = joined_schema(rows.schemas, "Arrow")
         options = pa.ipc.IpcWriteOptions(compression=_codec(self._codec, self._level))
         with pa.ipc.new_file(out, schema, options=options) as writer:
             for table in rows.batches():
                 whole = tagged(table, schema)
                 writer.write_table(whole.combine_chunks() if whole.num_columns else whole)
-        return out.getvalue()
 
     def decode(self, data: bytes, output: str | None = None) -> pa.Table:
         """Return the table in a file, or in the streams of Kafka's messages; nothing is copied."""
