@@ -23,12 +23,21 @@ def folder() -> Path:
     return found
 
 
-def one_file(num_events: int, *, extra: int = 0, cluster: int = 10_000) -> Path:
+def one_file(
+    num_events: int, *, extra: int = 0, cluster: int = 10_000, compression: str = "zstd"
+) -> Path:
     """Return a NanoAOD-shaped file, written if it is not there."""
-    path = folder() / f"nano-{num_events}-{extra}-{cluster}.root"
+    kind = "" if compression == "zstd" else f"-{compression}"
+    path = folder() / f"nano-{num_events}-{extra}-{cluster}{kind}.root"
     if not path.exists():
         scratch = path.with_suffix(".part")
-        write_nanoaod(scratch, num_events, extra_branches=extra, entries_per_cluster=cluster)
+        write_nanoaod(
+            scratch,
+            num_events,
+            extra_branches=extra,
+            entries_per_cluster=cluster,
+            compression=compression,
+        )
         scratch.rename(path)
     return path
 
