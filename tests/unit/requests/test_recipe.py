@@ -44,7 +44,7 @@ def test_a_recipe_has_all_of_a_request(load):
         "where: nMuon >= 2\n"
         "define: {ht: sum(Jet_pt)}\n"
         "select: [event, 'Muon_*', ht]\n"
-        "deliver: {to: out, format: parquet}\n"
+        "deliver: {to: out, format: parquet, compression: 'zstd:9', merge: file}\n"
         "partition_bytes: 8 MB\n"
     )
     assert recipe.title == "Muons"
@@ -57,6 +57,7 @@ def test_a_recipe_has_all_of_a_request(load):
     }
     assert recipe.deliver is not None
     assert (recipe.deliver.to, recipe.deliver.format) == ("out", "parquet")
+    assert (recipe.deliver.compression, recipe.deliver.merge) == ("zstd:9", "file")
     assert recipe.partition_bytes == 8_000_000
 
 
@@ -148,7 +149,7 @@ def test_an_unknown_key_is_refused_with_the_close_one(load, text, line, place, h
         ("where: 5", "recipe.yaml:1: where: should be text"),
         ("partition_bytes: 8 MX", "'8 MX' is not a size"),
         ("partition_bytes: 0", "greater than or equal to 1"),
-        ("deliver: {to: a, format: csv}", "deliver.format: input should be 'arrow' or 'parquet'"),
+        ("deliver: {to: a, format: csv}", "deliver.format: input should be 'arrow', 'parquet'"),
         ("selection: abc", "'selection' is for other languages"),
         ("language: uproot-raw\nselect: [a]", "'select' is for the native language"),
         ("language: uproot-raw", "needs a 'selection'"),
