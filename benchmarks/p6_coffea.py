@@ -57,7 +57,7 @@ class Case:
         return {"data": {"files": {str(path): self.tree for path in self.files}}}
 
     @property
-    def cut(self) -> dict[str, int]:
+    def cut(self) -> dict[str, Any]:
         """Options that both take."""
         return {"chunksize": self.chunksize, "maxchunks": CHUNKS}
 

@@ -24,7 +24,7 @@ def reference(fileset: Any, processor: Any, schema: Any, **options: Any) -> Any:
     return Runner(IterativeExecutor(status=False), schema=schema, **options)(fileset, processor)
 
 
-class DimuonMass(ProcessorABC):
+class DimuonMass(ProcessorABC):  # type: ignore[misc]
     """The mass of the two leading muons of opposite charge, as analyses have it."""
 
     def process(self, events):
@@ -41,7 +41,7 @@ class DimuonMass(ProcessorABC):
         return accumulator
 
 
-class EveryKindOfAccumulator(ProcessorABC):
+class EveryKindOfAccumulator(ProcessorABC):  # type: ignore[misc]
     """Nested dictionaries, histograms, columns, sets, lists, weights up and down."""
 
     def process(self, events):
@@ -73,7 +73,7 @@ class EveryKindOfAccumulator(ProcessorABC):
 
 def buffers_of(events):
     """Return for each field of the events a digest of its type and its buffers."""
-    found = {}
+    found: dict[str, list[Any]] = {}
     layout = events.layout
     for name in events.fields:
         try:

@@ -26,6 +26,7 @@ from sxdask.core.results import EVENTS
 from sxdask.core.types import ENTRY_COLUMNS
 from sxdask.graph.kernel import MaskProgram, Program, compile_program, run
 from sxdask.graph.partition import partition_entries
+from sxdask.graph.pruning import can_match
 from sxdask.graph.reader import PlanReader
 from sxdask.graph.shape import assemble, parts_of, widened
 from sxdask.graph.split import Cuts, fitting_ranges
@@ -61,10 +62,10 @@ class Lowered:
     """One output table, ready to run: one task per piece.
 
     `pruned` pieces cannot hold a passing row, by the statistics in the index,
-    and are not read; their index is that of the next piece that is. `empty_piece`
-    reads nothing and stands in where a graph needs one partition.
-    `bytes_in_files` counts the compressed bytes of all
-    branches of the tree, `bytes_to_read` those of the pieces and columns kept.
+    and are not read; their index is that of the next piece. `empty_piece` reads
+    nothing and stands in where a graph needs one partition. `bytes_in_files`
+    counts the compressed bytes of all branches of the tree, `bytes_to_read`
+    those of the pieces and columns kept.
     `position` is the place of the output in the plan, `cuts` what was too
     large for one partition.
     """
@@ -240,22 +241,6 @@ def _conjunct(group: Sequence[Expr], schema: Schema | None, *, fallible: bool) -
 def _zone_columns(conjuncts: Sequence[Conjunct]) -> tuple[str, ...]:
     names = (name for item in conjuncts if item.zone for name in sorted(zone_columns(item.zone)))
     return tuple(dict.fromkeys(names))
-
-
-def can_match(piece: Piece, conjuncts: Sequence[Conjunct], *, counted: bool) -> bool:
-    """Say whether some entry may pass, by the statistics; `counted` if entry numbers matter."""
-    if not (piece.zones or counted):
-        return True
-    from sxdask.rootio.zones import entry_zones, may_match, zone_blocks
-
-    tests = [item.zone for item in conjuncts if item.zone is not None]
-    zones, baskets = piece.zones, piece.baskets
-    if counted:
-        own_zones, own_baskets = entry_zones(piece)
-        zones, baskets = {**zones, **own_zones}, {**baskets, **own_baskets}
-    edges = zone_blocks(piece.cluster_starts, tests, baskets)
-    test = ZoneAll(tuple(tests))
-    return bool(may_match(test, zones, baskets, edges[:-1], edges[1:]).any())
 
 
 class _Layouts:

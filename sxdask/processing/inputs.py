@@ -67,7 +67,7 @@ class BoundDataset:
         """Say whether some event of the range may pass the conditions."""
         if not self.conjuncts:
             return True
-        from sxdask.graph.lower import can_match
+        from sxdask.graph.pruning import can_match
 
         counted = any(name in ENTRY_COLUMNS for item in self.conjuncts for name in item.columns)
         return can_match(self.piece(0, file, span, ()), self.conjuncts, counted=counted)

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sxdask.core.errors import ReadFailedError, SxdaskError, UserFunctionError
 from sxdask.deliver.attempt import is_transient
+from sxdask.deliver.part import public_url
 from sxdask.graph.columns import LazyColumns
 from sxdask.processing.columns import Branches, ChunkColumns, Computed
 from sxdask.processing.forms import limited, unpacked
@@ -200,9 +201,8 @@ class ProcessTask:
     def _call(self, events: Any, chunk: Chunk) -> Any:
         import cloudpickle
 
-        place = (
-            f"entries {chunk.piece.entry_start} to {chunk.piece.entry_stop} of {chunk.filename!r}"
-        )
+        piece, file = chunk.piece, public_url(chunk.filename)
+        place = f"entries {piece.entry_start} to {piece.entry_stop} of {file!r}"
         try:
             processor = cloudpickle.loads(self._processor)
             work = getattr(processor, "process", processor)

@@ -66,7 +66,7 @@ def test_lists_come_in_the_order_of_the_files_whatever_ends_first(client, nanoao
     assert len(found) == 40
 
 
-class _Merges(SchedulerPlugin):
+class _Merges(SchedulerPlugin):  # type: ignore[misc]
     """Notes the tasks that ended."""
 
     name = "merges"
@@ -100,7 +100,7 @@ def test_accumulators_are_merged_on_the_workers_and_one_comes_back(client, nanoa
 def test_a_worker_that_dies_costs_time_and_no_event(nanoaod_files, tmp_path):
     mark = tmp_path / "died"
 
-    class Deadly(ProcessorABC):
+    class Deadly(ProcessorABC):  # type: ignore[misc]
         """Takes its worker down once, when that holds accumulators already."""
 
         def process(self, events):
