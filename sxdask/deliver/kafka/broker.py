@@ -38,6 +38,8 @@ _DENIED = {
     "_AUTHENTICATION",
 }
 GONE = {"_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID"}
+# What librdkafka says of messages that it drops because of an error before.
+_DROPPED = {"_PURGE_QUEUE", "_PURGE_INFLIGHT"}
 _TOO_LARGE = {"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"}
 
 
@@ -111,6 +113,8 @@ class Connection:
         reason = self._plain(str(error.str()))
         if name in {"_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN", "_MSG_TIMED_OUT"}:
             reason = self._last or reason
+        if name in _DROPPED:
+            reason = self._last or "the broker has forgotten this producer"
         if name in GONE:
             doing, reason = "something is gone", "the topic or a partition of it"
         problem = f"{where!r}: {doing}: {reason}"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sxdask.deliver.kafka.broker import Connection
 
 _AGAIN_S = 0.1
+# What a client says that has just lost its broker.
+_PASSING = {*GONE, "_TRANSPORT", "_DESTROY_BROKER"}
 
 
 class Topic:
@@ -135,7 +137,7 @@ class Topic:
         return found is not None and partition < found[1]
 
     def _is_passing(self, error: Any, deadline: float) -> bool:
-        return error.name() in {*GONE, "_TRANSPORT"} and time.monotonic() < deadline
+        return error.name() in _PASSING and time.monotonic() < deadline
 
     def messages(self, partition: int, first: int = 0, last: int | None = None) -> Iterator[Any]:
         """Yield the messages from `first` to `last` or to the end; fewer if some are gone.
