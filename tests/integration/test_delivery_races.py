@@ -125,6 +125,7 @@ def test_a_worker_that_writes_after_the_end_leaves_nothing(tmp_path, end):
     with pytest.raises(DeliveryError, match="too late"):
         zombie.write(PARTS[0], tables[0])
     assert files_below(tmp_path) == before
+    assert not (out / HIDDEN).exists()
 
 
 SCRIPT = """

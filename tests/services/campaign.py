@@ -178,7 +178,8 @@ def check(out: Path, cache: Path, wanted: ak.Array) -> Manifest:
     assert manifest.status == "complete"
     assert manifest.verify() == []
     here = {str(path.relative_to(out)) for path in out.rglob("*")}
-    assert here == {"manifest.json", *(entry.object for entry in manifest.partitions)}
+    named = {"manifest.json", *(entry.object for entry in manifest.partitions)}
+    assert here == named, f"left behind: {sorted(here - named)}, missing: {sorted(named - here)}"
     found = manifest.to_awkward()
     assert len(found) == len(wanted)
     assert ak.array_equal(found, wanted, dtype_exact=False)

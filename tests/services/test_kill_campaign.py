@@ -63,8 +63,8 @@ def test_killed_deliveries_end_complete_and_exact(
     tolls, rng = Tolls(), random.Random(SEED)  # noqa: S311 - to be repeated
     said: list[str] = []
     workers = Workers(tmp_path)
+    began = time.monotonic()
     try:
-        began = time.monotonic()
         for number in range(RUNS):
             kind = KINDS[number % len(KINDS)]
             out = tmp_path / f"out-{number}"
@@ -75,8 +75,8 @@ def test_killed_deliveries_end_complete_and_exact(
             manifest = check(out, own_cache_dir, wanted)
             tolls.runs[kind] = tolls.runs.get(kind, 0) + 1
             said.append(f"{SEED}.{number} {kind}: {line}; {len(manifest.partitions)} exact")
-        tolls.seconds = time.monotonic() - began
     finally:
+        tolls.seconds = time.monotonic() - began
         workers.close()
         with capsys.disabled():
             sys.stdout.write("\n".join(["", *said, str(tolls), ""]))

@@ -107,6 +107,7 @@ class FilesSink:
         attempt = staging.put(name, data)
         if not self._lease.is_open():
             staging.drop(name, attempt)
+            self._store.remove_folder(HIDDEN, only_empty=True)
             raise DeliveryError(
                 f"the delivery to {self.location!r} is over: {name!r} comes too late",
                 hint="nothing is lost: the run that this worker belongs to has ended",
