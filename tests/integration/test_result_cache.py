@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sxdask as sx
-from sxdask.core.events import PartitionDone
+from sxdask.core.events import Event, PartitionDone
 from sxdask.core.settings import load_settings
 from sxdask.testing import write_nanoaod, write_nanoaod_files
 
@@ -240,7 +240,7 @@ def test_an_identical_run_takes_one_object(kept, files, ask):
     ask(files).compute()
     for path in objects(kept):
         path.unlink()
-    events = []
+    events: list[Event] = []
     query = ask(files)
     query.compute(progress=events.append)
     done = [event for event in events if isinstance(event, PartitionDone)]
