@@ -14,7 +14,7 @@ import uproot
 import sxdask as sx
 from sxdask.clusters.backends.local import LocalBackend
 from sxdask.core.errors import DataError, RequestError
-from sxdask.core.events import PartitionDone, ReadReport
+from sxdask.core.events import Event, PartitionDone, ReadReport
 from sxdask.deliver.delivery import Options, deliver
 from sxdask.deliver.layout import Layout
 from sxdask.deliver.manifest import Manifest
@@ -50,7 +50,7 @@ def source(found=ALL, *, log=None, pruned=(), bad=""):
 
 
 def run(target, layout, sources, **options):
-    events = []
+    events: list[Event] = []
     manifest = deliver(
         sources,
         target,
