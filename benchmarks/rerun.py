@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 EVENTS, CLUSTER = 10_000_000, 50_000
 GROWING, FILES = 2_000_000, 20
-TARGET = 50
+TARGET, AGAIN = 50, 5  # runs with everything kept for each that computes: they are short
 RECIPES = Path(__file__).parents[1] / "graphs" / "recipes"
 ASKED = {
     "Z candidates as rows": "dimuon_mass_window.yaml",
@@ -83,8 +83,10 @@ def first_and_again(work: Callable[[], Any], folder: Path, runs: int) -> tuple[T
         shutil.rmtree(folder / "results", ignore_errors=True)
         seconds, computed = timed(work)
         first.append(seconds)
-        seconds, kept = timed(work)
-        again.append(seconds)
+        kept = None
+        for _ in range(AGAIN):
+            seconds, kept = timed(work)
+            again.append(seconds)
         assert _is_equal(computed, kept), "a kept result is another"
     return Times(tuple(first)), Times(tuple(again))
 

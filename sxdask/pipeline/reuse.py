@@ -180,10 +180,14 @@ def with_cache(part: Lowered, cache: ResultCache, run: str) -> Lowered:
 
 def _without_caches(part: Lowered) -> Lowered:
     reader: Any = part.reader
-    options = getattr(reader, "options", None)
-    if options is None or not options.column_cache:
-        return part
-    return replace(part, reader=replace(reader, options=replace(options, column_cache="")))
+    events: Any = getattr(reader, "events", None)  # what a Python function gets
+    if events is not None:
+        return replace(part, reader=replace(reader, events=_uncached(events)))
+    return replace(part, reader=_uncached(reader)) if hasattr(reader, "options") else part
+
+
+def _uncached(reader: Any) -> Any:
+    return replace(reader, options=replace(reader.options, column_cache=""))
 
 
 def _request_of(part: Lowered) -> str:

@@ -151,6 +151,23 @@ def test_without_caches_nothing_is_taken_or_kept(kept, remote):
     assert query.summary.report.cached_baskets == 0
 
 
+def test_events_of_a_python_function_come_from_the_cache_too(kept, remote):
+    _, url, _ = remote
+
+    def function(events):
+        return events.Muon_pt
+
+    data = sx.dataset(url, "Events")
+    query = sx.request("python", function, dataset=data)
+    query.compute(scheduler="sync", cache=False)
+    assert pack_entries(kept) == []
+    query.compute(scheduler="sync")
+    query.compute(scheduler="sync")
+    assert query.summary.report.cached_baskets == 3
+    query.compute(scheduler="sync", cache=False)
+    assert query.summary.report.cached_baskets == 0
+
+
 def test_explain_names_the_columns_that_are_kept(kept, remote):
     _, url, _ = remote
     query = sx.dataset(url, "Events").select("MET_pt", "Muon_pt")
