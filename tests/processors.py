@@ -72,10 +72,10 @@ class EveryKindOfAccumulator(ProcessorABC):  # type: ignore[misc]
 
 
 def buffers_of(events):
-    """Return for each field of the events a digest of its type and its buffers."""
+    """Return for forty fields of the events, or more, a digest of its type and its buffers."""
     found: dict[str, list[Any]] = {}
     layout = events.layout
-    for name in events.fields:
+    for name in events.fields[:: 1 + len(events.fields) // 80]:
         try:
             field = ak.to_packed(ak.materialize(layout[name]), highlevel=False)
         except Exception as error:  # noqa: BLE001 - both sides must fail in the same way
