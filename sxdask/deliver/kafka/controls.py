@@ -115,6 +115,8 @@ class Controls:
         value = bytes(message.value() or b"")
         if checksum(value) != header.checksum:
             raise DataError(f"the {header.kind} at offset {message.offset()} is damaged")
+        if header.number == 1:  # also after a try that ended early
+            self._chunks[header.attempt] = []
         chunks = self._chunks.setdefault(header.attempt, [])
         if header.number != len(chunks) + 1:  # its beginning is gone, or it came twice
             self._chunks.pop(header.attempt)

@@ -155,7 +155,22 @@ def send(
         If a message is too large for the broker.
     """
     name = (address, options, transactional)
-    channel = _POOL.take(name) or Channel(Connection(address, options), transactional=transactional)
+    kept = _POOL.take(name)
+    started = time.monotonic()
+    if kept is not None:
+        try:
+            return _sent(name, kept, partition, key, messages)
+        except DeliveryError:
+            # It may be older than the broker. One that hangs is not worth a second wait.
+            if time.monotonic() - started > options.timeout_s / 2:
+                raise
+    fresh = Channel(Connection(address, options), transactional=transactional)
+    return _sent(name, fresh, partition, key, messages)
+
+
+def _sent(
+    name: Any, channel: Channel, partition: int, key: str, messages: list[tuple[bytes, Header]]
+) -> tuple[int, int]:
     try:
         found = channel.send(partition, key, messages)
     except BaseException:
