@@ -19,7 +19,8 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_setting_has_its_variable(name) -> None:
-    texts = {"cache_dir": "/somewhere", "learn_zones": "0", "allow_python": "0", "column_cache": "off"}
+    texts = {"cache_dir": "/somewhere", "column_cache": "off"}
+    texts |= dict.fromkeys(("learn_zones", "allow_python"), "0")
     found = load_settings({f"SXDASK_{name.upper()}": texts.get(name, "7")})
     changed = {item for item in NAMES if getattr(found, item) != getattr(load_settings({}), item)}
     assert changed == {name}
