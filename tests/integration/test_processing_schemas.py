@@ -48,7 +48,7 @@ def test_every_field_of_the_events_is_what_the_runner_gives(samples, file, tree,
     assert found == wanted
 
 
-@pytest.mark.parametrize("name", ["nano_dy.root", "nano_dimuon_rntuple.root"])
+@pytest.mark.parametrize("name", ["nano_dy.root", "nano_dimuon.root"])
 def test_an_analysis_in_chunks_gives_what_the_runner_gives(samples, name):
     fileset = {"sample": {"files": {str(samples / name): "Events"}}}
     wanted, theirs = reference(
