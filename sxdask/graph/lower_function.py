@@ -99,7 +99,11 @@ def lower_events(
         table,
         output=output,
         reader=reader,
-        pieces=tuple(replace(piece, layout=number_of[piece.url]) for piece in pieces),
+        # No estimate: what the function reads is not known, and one that begins a
+        # run of its own must not wait for the memory that itself was given.
+        pieces=tuple(
+            replace(piece, layout=number_of[piece.url], decoded_bytes=0) for piece in pieces
+        ),
     )
 
 
