@@ -6,12 +6,13 @@ A new format is a module in `sxdask.deliver.formats` and a line in `FORMATS`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from sxdask.core.errors import DataError, RequestError, SxdaskError, close_names
 from sxdask.core.registry import Registry
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
@@ -115,6 +116,18 @@ class Format(Protocol):
 
     def num_rows(self, data: bytes) -> int:
         """Return how many rows an object has, over all of its outputs; raises as `decode`."""
+        ...
+
+
+@runtime_checkable
+class StreamedFormat(Protocol):
+    """A format that may write an object from its beginning to its end, without all of it in memory.
+
+    Not all can: a ROOT file has its header changed when it is closed.
+    """
+
+    def write(self, rows: pa.Table | Rows, file: io.IOBase) -> None:
+        """Write the object that `encode` returns."""
         ...
 
 

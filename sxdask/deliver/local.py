@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from sxdask.core.errors import AccessDeniedError, DeliveryError
-from sxdask.deliver.staging import FolderStaging
+from sxdask.deliver.staging import FolderStaging, new_attempt
+from sxdask.deliver.streaming import CheckedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    import io
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -70,6 +72,25 @@ class LocalStore:
             except OSError:
                 path.unlink(missing_ok=True)
                 raise
+
+    def stream(self, name: str, fill: Callable[[io.IOBase], None]) -> CheckedFile:
+        """Let `fill` write a new file, then see it onto the disk; on failure nothing is left.
+
+        Errors of the file say where; what else `fill` raises passes as it is.
+        """
+        path = self.root / name
+        with faults(str(path)):
+            file = _opened(path, buffering=0)
+        try:
+            with file:
+                checked = CheckedFile(file, lambda: faults(str(path)))
+                fill(checked)
+                with faults(str(path)):
+                    os.fsync(file.fileno())  # as in `write`
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return checked
 
     def create(self, name: str, data: bytes) -> bool:
         """Write a file beside and give it the name if it is free; the kernel lets one do it."""
@@ -153,7 +174,7 @@ class LocalStore:
 
     def staging(self, folder: str) -> Staging:
         """Return the hidden folder `folder`."""
-        return FolderStaging(self, folder)
+        return LocalStaging(self, folder)
 
     def remove_folder(self, name: str, *, only_empty: bool = False) -> None:
         """Remove the directory."""
@@ -170,10 +191,23 @@ class LocalStore:
                     folder.rmdir()
 
 
-def _opened(path: Path) -> IO[bytes]:
+class LocalStaging(FolderStaging):
+    """A hidden folder whose files may be written bit by bit."""
+
+    def __init__(self, store: LocalStore, folder: str) -> None:
+        super().__init__(store, folder)
+        self._local = store
+
+    def stream(self, name: str, fill: Callable[[io.IOBase], None]) -> tuple[str, CheckedFile]:
+        """Let `fill` write a file in the folder."""
+        attempt = new_attempt()
+        return attempt, self._local.stream(self._place(name, attempt), fill)
+
+
+def _opened(path: Path, buffering: int = -1) -> IO[bytes]:
     """Open a new file; its folder is made, though others may be removing it."""
     for _ in range(_TRIES):
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
-            return path.open("wb")
+            return path.open("wb", buffering)
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))

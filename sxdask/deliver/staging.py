@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    import io
+    from collections.abc import Callable, Collection
 
     import pyarrow as pa
 
     from sxdask.deliver.store import Store
+    from sxdask.deliver.streaming import CheckedFile
 
 
 class Staging(Protocol):
@@ -59,6 +61,18 @@ class Staging(Protocol):
         ...
 
 
+@runtime_checkable
+class StreamStaging(Protocol):
+    """Staging where an object need not be in memory as a whole to be stored."""
+
+    def stream(self, name: str, fill: Callable[[io.IOBase], None]) -> tuple[str, CheckedFile]:
+        """Store what `fill` writes, hidden; return the attempt's name, and size and checksum.
+
+        If `fill` raises nothing is left of it.
+        """
+        ...
+
+
 class FolderStaging:
     """A hidden folder of a store; publishing gives an object its final name.
 
@@ -74,7 +88,7 @@ class FolderStaging:
 
     def put(self, name: str, data: bytes | pa.Buffer) -> str:
         """Write into the folder."""
-        attempt = uuid.uuid4().hex[:12]
+        attempt = new_attempt()
         self._store.write(self._place(name, attempt), data)
         return attempt
 
@@ -111,3 +125,8 @@ class FolderStaging:
     def _place(self, name: str, attempt: str) -> str:
         stem, dot, suffix = name.rpartition(".")
         return f"{self._folder}/{stem}.{attempt}{dot}{suffix}"
+
+
+def new_attempt() -> str:
+    """Return a name that no other attempt has."""
+    return uuid.uuid4().hex[:12]

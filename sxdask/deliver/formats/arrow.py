@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 import pyarrow as pa
 
 from sxdask.deliver.format import Rows
+from sxdask.deliver.streaming import arrow_output
 from sxdask.deliver.treename import joined_schema, tagged, untagged
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Sequence
 
 _ROOM = 1024 * 1024
@@ -45,6 +47,11 @@ class ArrowFormat:
         out = pa.BufferOutputStream()
         self._write(Rows.of(rows), out)
         return out.getvalue()
+
+    def write(self, rows: pa.Table | Rows, file: io.IOBase) -> None:
+        """Write the file, one record batch after the other."""
+        with arrow_output(file) as out:
+            self._write(Rows.of(rows), out)
 
     def _write(self, rows: Rows, out: pa.NativeFile) -> None:
         schema = joined_schema(rows.schemas, "Arrow")

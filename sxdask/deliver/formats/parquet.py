@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 
 from sxdask.core.errors import RequestError
 from sxdask.deliver.format import Rows
+from sxdask.deliver.streaming import arrow_output
 from sxdask.deliver.treename import joined_schema, tagged, untagged
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Sequence
 
 _WITH_LEVELS = ("zstd", "gzip", "brotli")
@@ -48,16 +50,23 @@ class ParquetFormat:
 
     def encode(self, rows: pa.Table | Rows) -> pa.Buffer:
         """Return the file."""
-        rows = Rows.of(rows)
+        out = pa.BufferOutputStream()
+        self._write(Rows.of(rows), out)
+        return out.getvalue()
+
+    def write(self, rows: pa.Table | Rows, file: io.IOBase) -> None:
+        """Write the file, one row group after the other."""
+        with arrow_output(file) as out:
+            self._write(Rows.of(rows), out)
+
+    def _write(self, rows: Rows, out: pa.NativeFile) -> None:
         self.require(rows.schemas)
         schema = joined_schema(rows.schemas, "Parquet")
-        out = pa.BufferOutputStream()
         with pq.ParquetWriter(
             out, schema, compression=self._codec, compression_level=self._level
         ) as writer:
             for table in rows.batches():
                 writer.write_table(tagged(table, schema), row_group_size=table.num_rows)
-        return out.getvalue()
 
     def decode(self, data: bytes, output: str | None = None) -> pa.Table:
         """Return the table in a file."""

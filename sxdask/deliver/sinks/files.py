@@ -16,10 +16,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sxdask.core.errors import DataError, DeliveryError, RequestError, SxdaskError
-from sxdask.deliver.format import open_format
+from sxdask.deliver.format import StreamedFormat, open_format
 from sxdask.deliver.lease import HIDDEN, Lease, hide_again
 from sxdask.deliver.manifest import MANIFEST_NAME, Manifest, checksum, read_manifest
 from sxdask.deliver.sink import Receipt
+from sxdask.deliver.staging import StreamStaging
 from sxdask.deliver.store import open_store
 
 if TYPE_CHECKING:
@@ -101,10 +102,9 @@ class FilesSink:
     def write(self, part: Part, table: pa.Table | Rows) -> Receipt:
         """Encode `table` and stage it."""
         assert self._lease is not None, "begin comes before write"  # noqa: S101
-        data = self._format.encode(table)
         name = self._name(part)
         staging = self._store.staging(self._lease.folder)
-        attempt = staging.put(name, data)
+        attempt, size, digest = self._stage(staging, name, table)
         if not self._lease.is_open():
             staging.drop(name, attempt)
             self._store.remove_folder(HIDDEN, only_empty=True)
@@ -113,8 +113,7 @@ class FilesSink:
                 hint="nothing is lost: the run that this worker belongs to has ended",
                 object=name,
             )
-        digest, place = checksum(data), self._lease.folder
-        return Receipt(part, name, table.num_rows, len(data), digest, attempt, place)
+        return Receipt(part, name, table.num_rows, size, digest, attempt, self._lease.folder)
 
     def holds(self, receipts: Iterable[Receipt]) -> list[Receipt]:
         """Return those whose staged or published object has the right size."""
@@ -229,6 +228,15 @@ class FilesSink:
             staging = self._store.staging(self._lease.folder)
             staging.clear([*self._parts, MANIFEST_NAME], alone=alone)
             self._lease.clean(all_dead=all_dead)
+
+    def _stage(self, staging: Staging, name: str, table: pa.Table | Rows) -> tuple[str, int, str]:
+        """Return attempt, size and checksum of what was stored, hidden."""
+        made = self._format
+        if isinstance(staging, StreamStaging) and isinstance(made, StreamedFormat):
+            attempt, done = staging.stream(name, lambda file: made.write(table, file))
+            return attempt, done.size, done.checksum
+        data = made.encode(table)
+        return staging.put(name, data), len(data), checksum(data)
 
     def _staging(self, receipt: Receipt) -> Staging:
         return self._store.staging(receipt.place)
