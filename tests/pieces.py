@@ -11,6 +11,7 @@ import numpy as np
 import uproot
 
 from sxdask.rootio.model import ColumnBaskets, ColumnKind, ColumnLayout, FileStamp, Piece
+from sxdask.rootio.streamed import nested_layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +45,8 @@ def layout_of(name: str, branch: Any) -> ColumnLayout:
         case AsDtype():
             kind, header, content = "flat", 0, interpretation
         case _:
-            return ColumnLayout(name, path, "uproot", form)
+            nested = nested_layout(name, path, branch, form)
+            return nested or ColumnLayout(name, path, "uproot", form)
     if type(content) is not AsDtype or content.from_dtype.fields:
         return ColumnLayout(name, path, "uproot", form)
     item, shape = content.from_dtype.base, content.from_dtype.shape

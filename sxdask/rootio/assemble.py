@@ -25,6 +25,7 @@ from sxdask.rootio.decode import (
     offsets_from,
     plain_counts,
 )
+from sxdask.rootio.nested import NestedOutput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,8 +170,10 @@ class ListOutput:
         )
 
 
-def output_for(layout: ColumnLayout, num_rows: int) -> FlatOutput | ListOutput:
+def output_for(layout: ColumnLayout, num_rows: int) -> FlatOutput | ListOutput | NestedOutput:
     """Return the output that fits the column's encoding."""
+    if layout.kind == "nested":
+        return NestedOutput(layout)
     return (FlatOutput if layout.kind == "flat" else ListOutput)(layout, num_rows)
 
 

@@ -1,6 +1,6 @@
 """Reading the description of branches and fields off uproot's objects.
 
-Decides for each branch how the reader decodes it: the three encodings of the
+Decides for each branch how the reader decodes it: the four encodings of the
 fast path, through uproot, or not at all, with the reason.
 """
 
@@ -21,6 +21,7 @@ from uproot.interpretation.strings import AsStrings
 
 from sxdask.rootio.layout import BranchFacts
 from sxdask.rootio.model import ColumnLayout, Int64Array
+from sxdask.rootio.streamed import nested_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -125,7 +126,8 @@ def _encoding(name: str, path: str, branch: Any, forms: dict[str, str]) -> Colum
         return ColumnLayout(name, path, "string", form, header_bytes=kind.header_bytes)
     content = kind.content if type(kind) is AsJagged else kind
     if type(content) is not AsDtype or content.from_dtype.fields:
-        return ColumnLayout(name, path, "uproot", form)
+        nested = nested_layout(name, path, branch, form)
+        return nested or ColumnLayout(name, path, "uproot", form)
     return ColumnLayout(
         name,
         path,

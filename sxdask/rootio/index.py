@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     IntArray: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 
 INDEX_SUFFIX = ".arrow"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _META = b"sxdask.index"
 
 # ROOT's Compression.h: code = 100 * algorithm + level.
@@ -196,11 +196,11 @@ class FileIndex:
         )
 
     def _knows(self, names: Iterable[str]) -> bool:
-        """Say whether the statistics of these columns are complete; strings have none."""
+        """Say whether the statistics of these columns are complete, where there are any."""
         complete = self.zone_source.complete() if self.zone_source is not None else frozenset()
         columns = self.layout.columns
         return bool(complete) and all(
-            name in complete or columns[name].kind == "string" for name in names
+            name in complete or not columns[name].has_zones for name in names
         )
 
     def _entry_starts(self, number: int) -> Int64Array:

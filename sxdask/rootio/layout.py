@@ -155,10 +155,10 @@ class _Columns(Mapping[str, ColumnLayout]):
             encoding = self._layout.encoding_of(name)
             if encoding is None:
                 raise KeyError(name)
-            kind, form, file_dtype, dtype, inner_shape, header_bytes = encoding
+            kind, form, file_dtype, dtype, inner_shape, header_bytes, prefix = encoding
             path = self._layout.paths[self._layout.positions[name]]
             made = self._made[name] = ColumnLayout(
-                name, path, kind, form, file_dtype, dtype, tuple(inner_shape), header_bytes
+                name, path, kind, form, file_dtype, dtype, tuple(inner_shape), header_bytes, prefix
             )
         return made
 
@@ -224,6 +224,7 @@ def _encoding(column: ColumnLayout) -> tuple[Any, ...]:
         column.dtype,
         column.inner_shape,
         column.header_bytes,
+        column.prefix,
     )
 
 

@@ -26,11 +26,12 @@ Int64Array: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 Arrays: TypeAlias = "dict[str, ak.Array]"
 
-ColumnKind: TypeAlias = Literal["flat", "jagged", "string", "uproot", "entry"]
-"""How a column is decoded: the three fast encodings, or through uproot.
+ColumnKind: TypeAlias = Literal["flat", "jagged", "string", "nested", "uproot", "entry"]
+"""How a column is decoded: the four fast encodings, or through uproot.
 
 ``flat`` covers numbers and fixed-size arrays (`inner_shape`), ``jagged`` lists
-of either; ``uproot`` is everything else, read per branch by uproot itself.
+of either, ``nested`` lists of lists of numbers or of records of numbers;
+``uproot`` is everything else, read per branch by uproot itself.
 ``entry`` columns (`sxdask.core.types.ENTRY_COLUMNS`) are counted, not read.
 """
 
@@ -44,6 +45,8 @@ class ColumnLayout:
     dimensions of one item, `header_bytes` the bytes before each entry's items
     (10 for ``std::vector``), `form` the awkward form of the array as JSON.
     `path` is the name uproot finds the branch by (full path inside the tree).
+    The dtypes of a ``nested`` column are those of its numbers, with commas;
+    `prefix` is what each of its items begins with, in hex.
     """
 
     name: str
@@ -54,6 +57,12 @@ class ColumnLayout:
     dtype: str = ""
     inner_shape: tuple[int, ...] = ()
     header_bytes: int = 0
+    prefix: str = ""
+
+    @property
+    def has_zones(self) -> bool:
+        """Whether baskets have statistics: those of numbers and of lists of numbers."""
+        return self.kind in {"flat", "jagged"}
 
 
 @dataclass(frozen=True, slots=True)

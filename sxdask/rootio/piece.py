@@ -43,10 +43,11 @@ if TYPE_CHECKING:
         Piece,
         ReadOptions,
     )
+    from sxdask.rootio.nested import NestedOutput
     from sxdask.rootio.source import ByteSource
 
 ColumnData: TypeAlias = "ColumnValues | ak.Array"
-"""A column as numpy buffers, or as uproot gave it."""
+"""A column as numpy buffers, or as the array that uproot gives."""
 
 # Below this many uncompressed bytes a second thread costs more than it saves.
 _BYTES_PER_TASK = 256 * 1024
@@ -70,7 +71,7 @@ class _ColumnRead:
     baskets: ColumnBaskets
     edges: Int64Array
     needed: Int64Array
-    output: FlatOutput | ListOutput
+    output: FlatOutput | ListOutput | NestedOutput
     work: list[BasketRead] = field(default_factory=list)
     fresh: dict[int, Any] = field(default_factory=dict)
     not_plain: bool = False
@@ -315,7 +316,7 @@ class PieceReader:
     def _learn(self, column: _ColumnRead, values: ColumnData | None) -> None:
         name, layout = column.layout.name, column.layout
         known = self._piece.zones.get(name)
-        if not (self._options.learn_zones and self._piece.learn) or layout.kind == "string":
+        if not (self._options.learn_zones and self._piece.learn) or not layout.has_zones:
             return
         if not isinstance(values, ColumnValues) or (known is not None and known.known.all()):
             return

@@ -35,15 +35,15 @@ def zones_of(
 ) -> dict[str, ColumnZones]:
     """Return the statistics of the baskets of `piece`, reading those not known yet.
 
-    Columns without baskets of their own (through uproot) and strings have
-    none and are left out. Baskets that the piece cuts stay unknown. Errors
+    Columns without baskets of their own (through uproot), strings and
+    lists of lists have none and are left out. Baskets that the piece cuts stay unknown. Errors
     are those of `sxdask.rootio.scan.scan`.
     """
     options = replace(options or ReadOptions(), learn_zones=True)
     found: dict[str, ColumnZones] = {}
     unknown: list[str] = []
     for name in names:
-        if name not in piece.baskets or layouts[name].kind in {"uproot", "string"}:
+        if name not in piece.baskets or not layouts[name].has_zones:
             continue
         zones = piece.zones.get(name)
         if zones is not None and zones.known.all():
