@@ -47,8 +47,13 @@ def _numbers(layout: Any, kind: pa.DataType, length: int) -> pa.Array | None:
     if not isinstance(layout, ak.contents.NumpyArray):
         return None
     data = np.asarray(layout.data[:length])
-    if data.ndim != 1 or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        return None  # booleans are bits in Arrow
+    if data.ndim != 1:
+        return None
+    if pa.types.is_boolean(kind) and data.dtype == np.bool_:
+        bits = np.packbits(data, bitorder="little")  # the one kind that cannot be shared
+        return pa.Array.from_buffers(kind, length, [None, pa.py_buffer(bits)], 0)
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return None
     if data.dtype != kind.to_pandas_dtype():
         return None
     return pa.Array.from_buffers(kind, length, [None, pa.py_buffer(np.ascontiguousarray(data))], 0)

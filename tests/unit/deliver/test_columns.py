@@ -36,6 +36,8 @@ COLUMNS = {
         )
     ),
     "booleans": ak.Array([True, False, True, True]),
+    "lists of booleans": ak.Array([[True, False], [], [True], [False, True, True]]),
+    "eight of a kind": ak.Array([[True] * 9, [False] * 8, [], [True]]),
     "text": ak.Array(["a", "bc", "", "d"]),
     "deep": ak.Array([[[1], []], [], [[2, 3]], [[]]]),
     "fixed size": ak.Array(np.arange(12.0).reshape(4, 3)),
@@ -64,7 +66,15 @@ def test_numbers_are_not_copied():
     assert column.buffers()[1].address == values.ctypes.data
 
 
-@pytest.mark.parametrize("name", ["booleans", "text", "deep", "fixed size", "with gaps"])
+@pytest.mark.parametrize("name", ["booleans", "lists of booleans", "eight of a kind"])
+def test_booleans_become_bits_without_awkward(name):
+    wanted = ak.to_arrow(COLUMNS[name], extensionarray=False)
+    column = shared_column(COLUMNS[name].layout, wanted.type, 4)
+    assert column is not None
+    assert column.equals(wanted)
+
+
+@pytest.mark.parametrize("name", ["text", "deep", "fixed size", "with gaps"])
 def test_other_columns_are_left_to_awkward(name):
     layout = COLUMNS[name].layout
     kind = ak.to_arrow(COLUMNS[name], extensionarray=False).type
