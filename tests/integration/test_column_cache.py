@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import awkward as ak
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sxdask as sx
@@ -276,6 +276,7 @@ def shared(tmp_path_factory):
         yield path, f"{server.url}/a.root", folder / "cache"
 
 
+@settings(max_examples=min(settings().max_examples, 100))  # each runs several requests
 @given(
     cut=st.none() | st.sampled_from(CUTS),
     names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True),

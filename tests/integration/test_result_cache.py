@@ -8,7 +8,7 @@ from pathlib import Path
 
 import awkward as ak
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sxdask as sx
@@ -319,6 +319,7 @@ def shared(tmp_path_factory) -> tuple[list[Path], Path]:
     return write_nanoaod_files(folder, 900, 3, entries_per_cluster=100), folder / "results"
 
 
+@settings(max_examples=min(settings().max_examples, 100))  # each runs several requests
 @given(cuts=st.lists(CUTS, max_size=2), names=NAMES, some=st.sets(st.integers(0, 2), min_size=1))
 def test_results_with_and_without_the_cache_are_equal(shared, cuts, names, some):
     from dataclasses import replace
