@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +31,12 @@ def table(rows=40_000):
     return pa.table({f"c{n}": random.random(rows) for n in range(3)})
 
 
+def streamed(name):
+    made: Any = open_format(name)
+    assert isinstance(made, StreamedFormat)
+    return made
+
+
 def files(path):
     return [found for found in path.rglob("*") if found.is_file()]
 
@@ -51,7 +58,7 @@ def no_file_above(size):
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_file_is_the_encoded_object(name, block, staging, tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "_BLOCK", block)
-    made, rows = open_format(name), table()
+    made, rows = streamed(name), table()
     attempt, done = staging.stream(f"x{made.suffix}", lambda file: made.write(rows, file))
     (found,) = files(tmp_path)
     data = made.encode(rows).to_pybytes()
@@ -62,7 +69,7 @@ def test_the_file_is_the_encoded_object(name, block, staging, tmp_path, monkeypa
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_tables_that_come_one_by_one_are_joined_and_counted(name, staging, tmp_path):
-    made, parts = open_format(name), [table(10), table(20)]
+    made, parts = streamed(name), [table(10), table(20)]
     rows = Rows((parts[0].schema,), iter(parts))
     staging.stream("x", lambda file: made.write(rows, file))
     (found,) = files(tmp_path)
@@ -71,7 +78,7 @@ def test_tables_that_come_one_by_one_are_joined_and_counted(name, staging, tmp_p
 
 
 def test_attempts_at_one_name_do_not_meet(staging, tmp_path):
-    made = open_format("arrow")
+    made = streamed("arrow")
     attempts = {
         staging.stream("x.arrow", lambda file: made.write(table(10), file))[0] for _ in range(3)
     }
@@ -80,7 +87,7 @@ def test_attempts_at_one_name_do_not_meet(staging, tmp_path):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_error_on_the_way_is_told_as_it_is_and_leaves_nothing(name, staging, tmp_path):
-    made, large = open_format(name), table(2_000_000)
+    made, large = streamed(name), table(2_000_000)
 
     def tables():
         yield large
@@ -95,19 +102,16 @@ def test_an_error_on_the_way_is_told_as_it_is_and_leaves_nothing(name, staging, 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_disk_that_takes_no_more_is_named_and_nothing_stays(name, staging, tmp_path):
-    made, rows = open_format(name), table()
+    made, rows = streamed(name), table()
     with no_file_above(100_000), pytest.raises(DeliveryError) as caught:
         staging.stream("x.data", lambda file: made.write(rows, file))
     assert str(tmp_path / "hidden") in caught.value.problem
     assert files(tmp_path) == []
 
 
-def test_only_what_can_be_streamed_says_so(staging):
-    can = [name for name in ("arrow", "parquet", "root-file", "root-rntuple") if _can(name)]
+def test_only_what_can_be_streamed_says_so(staging, tmp_path):
+    names = ("arrow", "parquet", "root-file", "root-rntuple")
+    can = [name for name in names if isinstance(open_format(name), StreamedFormat)]
     assert can == ["arrow", "parquet"]
     assert isinstance(staging, StreamStaging)
-    assert not isinstance(FolderStaging(LocalStore(staging._local.root), ""), StreamStaging)
-
-
-def _can(name):
-    return isinstance(open_format(name), StreamedFormat)
+    assert not isinstance(FolderStaging(LocalStore(tmp_path), ""), StreamStaging)
