@@ -34,7 +34,7 @@ def refusal(call):
 
 
 def parse_or_refuse(text):
-    before = time.process_time()
+    before = time.thread_time()
     error = refusal(lambda: parse_expression(text, EVENTS, LIMITS))
     if error is None:
         expr = parse_expression(text, EVENTS, LIMITS)
@@ -42,7 +42,7 @@ def parse_or_refuse(text):
     else:
         assert error.fault == "user"
         assert str(error)
-    assert time.process_time() - before < 1.0
+    assert time.thread_time() - before < 10
 
 
 @given(text=st.text(max_size=80))
