@@ -8,7 +8,7 @@ over the steps; there is no generated source and no evaluation of user text.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
@@ -90,7 +90,7 @@ def compile_program(expressions: Sequence[Expr]) -> Program:
             return slots[expr]
         short = shortcut(expr) or expr
         args = tuple(place(item) for item in children(short))
-        steps.append(replace(_step(short, args), text=clipped_text(expr)))
+        steps.append(_step(short, args, clipped_text(expr)))
         slots[expr] = len(columns) + len(steps) - 1
         return slots[expr]
 
@@ -98,8 +98,7 @@ def compile_program(expressions: Sequence[Expr]) -> Program:
     return Program(tuple(columns), tuple(steps), results)
 
 
-def _step(expr: Expr, args: tuple[int, ...]) -> Step:
-    text = clipped_text(expr)
+def _step(expr: Expr, args: tuple[int, ...], text: str) -> Step:
     match expr:
         case Constant(value):
             return Step("constant", (), (value,), text)
