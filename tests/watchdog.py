@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
+import time
 from contextlib import contextmanager
 from threading import Timer
 from typing import TYPE_CHECKING
@@ -38,3 +40,22 @@ def within(seconds: float) -> Iterator[None]:
         last.cancel()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Fail the block if it works longer, whatever else the machine and this process do.
+
+    What counts is the processor time of this thread, without collections of
+    garbage, which take as long as the tests before have left objects behind.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    begin = time.thread_time()
+    try:
+        yield
+        worked = time.thread_time() - begin
+    finally:
+        if collects:
+            gc.enable()
+    assert worked < seconds, f"{worked:.2f} s of work, {seconds} s are enough"

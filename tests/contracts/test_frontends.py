@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from functools import reduce
 
 import pytest
@@ -15,6 +14,7 @@ from sxdask.plan.frontend import FRONTENDS
 from sxdask.plan.nodes import Plan
 from sxdask.plan.optimize import optimize
 from tests.unit.plan.schemas import EVENTS, LIMITS, Source
+from tests.watchdog import at_most
 
 HOSTILE = [
     "__import__('os').system('true')",
@@ -70,15 +70,14 @@ class FrontendContract:
 
     @pytest.mark.parametrize("text", HOSTILE, ids=[repr(text)[:30] for text in HOSTILE])
     def test_hostile_text_is_refused_at_once(self, frontend, text):
-        before = time.thread_time()
-        for request in self.with_text(text):
-            if text in self.harmless:
-                assert isinstance(frontend.parse(request, Source()), Plan)
-                continue
-            with pytest.raises(SxdaskError) as caught:
-                frontend.parse(request, Source())
-            assert caught.value.fault == "user"
-        assert time.thread_time() - before < 20
+        with at_most(2):
+            for request in self.with_text(text):
+                if text in self.harmless:
+                    assert isinstance(frontend.parse(request, Source()), Plan)
+                    continue
+                with pytest.raises(SxdaskError) as caught:
+                    frontend.parse(request, Source())
+                assert caught.value.fault == "user"
 
     def test_a_request_beyond_the_size_limit_is_refused(self):
         small = load_settings({"SXDASK_MAX_SELECTION_BYTES": "1000"})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -13,6 +11,7 @@ from sxdask.plan.selection import parse_expression
 from sxdask.plan.text import expression_text
 from tests.unit.plan.schemas import EVENTS, LIMITS, Source
 from tests.unit.plan.test_type_inference import ACCEPTED
+from tests.watchdog import at_most
 
 SIGNS = "( ) [ ] { } : , . ... + - * ** / // & | ^ ~ << < == != = := \" ' \\ # f' [:,0] ( )"
 WORDS = (
@@ -34,15 +33,14 @@ def refusal(call):
 
 
 def parse_or_refuse(text):
-    before = time.thread_time()
-    error = refusal(lambda: parse_expression(text, EVENTS, LIMITS))
-    if error is None:
-        expr = parse_expression(text, EVENTS, LIMITS)
-        assert parse_expression(expression_text(expr), EVENTS, LIMITS) == expr
-    else:
-        assert error.fault == "user"
-        assert str(error)
-    assert time.thread_time() - before < 10
+    with at_most(1):
+        error = refusal(lambda: parse_expression(text, EVENTS, LIMITS))
+        if error is None:
+            expr = parse_expression(text, EVENTS, LIMITS)
+            assert parse_expression(expression_text(expr), EVENTS, LIMITS) == expr
+        else:
+            assert error.fault == "user"
+            assert str(error)
 
 
 @given(text=st.text(max_size=80))

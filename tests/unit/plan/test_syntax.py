@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from sxdask.core.errors import (
@@ -31,6 +29,7 @@ from sxdask.plan.expr import (
 from sxdask.plan.selection import parse_expression, parse_outputs, parse_predicate
 from sxdask.plan.text import expression_text
 from tests.unit.plan.schemas import EVENTS, LIMITS
+from tests.watchdog import at_most
 
 MEGABYTE = 1024 * 1024
 
@@ -142,10 +141,8 @@ def test_what_is_not_part_of_the_language_is_refused_with_its_place(text, column
 
 @pytest.mark.parametrize("text", TOO_LARGE.values(), ids=TOO_LARGE.keys())
 def test_text_beyond_a_limit_is_refused_at_once(text):
-    before = time.thread_time()
-    with pytest.raises(RequestTooLargeError):
+    with at_most(1), pytest.raises(RequestTooLargeError):
         parse_expression(text, EVENTS, LIMITS)
-    assert time.thread_time() - before < 10
 
 
 def test_limits_are_those_of_the_settings():
@@ -313,9 +310,8 @@ def test_aliases_in_a_circle_are_refused():
 
 def test_aliases_that_double_each_other_share_their_parts():
     aliases = {f"a{i + 1}": f"a{i} + a{i}" for i in range(60)} | {"a0": "MET_pt"}
-    before = time.thread_time()
-    assert sum(1 for _ in walk(parse_expression("a30", EVENTS, LIMITS, aliases))) == 31
-    assert time.thread_time() - before < 10
+    with at_most(1):
+        assert sum(1 for _ in walk(parse_expression("a30", EVENTS, LIMITS, aliases))) == 31
     chain = {f"a{i + 1}": f"a{i}" for i in range(1000)} | {"a0": "MET_pt"}
     with pytest.raises(RequestTooLargeError, match="aliases nest"):
         parse_expression("a1000", EVENTS, LIMITS, chain)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 
 import pytest
@@ -15,6 +14,7 @@ from sxdask.plan.frontend import FRONTENDS
 from tests.contracts.test_frontends import HOSTILE
 from tests.refusals import error_of
 from tests.unit.plan.schemas import LIMITS, Source
+from tests.watchdog import at_most
 
 # An empty cut keeps all; these are numbers, too large for a double or not at all.
 FINE = {"", "9 ** 9 ** 9 ** 9", "1 << 10000000000", "-" * 100_000 + "1"}
@@ -138,12 +138,11 @@ def test_a_malformed_request_is_refused(request_, code):
     ids=lambda text: repr(text)[:30],
 )
 def test_hostile_text_is_refused_at_once(text):
-    before = time.thread_time()
-    for request in ({"selection": text}, {"selection": "1", "columns": [text]}):
-        with pytest.raises(SxdaskError) as caught:
-            FRONTENDS.load("tcut")(LIMITS).parse(request, Source())
-        assert caught.value.fault == "user"
-    assert time.thread_time() - before < 20
+    with at_most(2):
+        for request in ({"selection": text}, {"selection": "1", "columns": [text]}):
+            with pytest.raises(SxdaskError) as caught:
+                FRONTENDS.load("tcut")(LIMITS).parse(request, Source())
+            assert caught.value.fault == "user"
 
 
 def test_long_cuts_of_many_triggers_are_fine():
