@@ -15,39 +15,22 @@ import sxdask as sx
 from sxdask.core.events import Event, PartitionDone
 from sxdask.core.settings import load_settings
 from sxdask.testing import write_nanoaod, write_nanoaod_files
-
-CUT = "(nMuon >= 2) & (MET_pt > 20)"
-LEAD = {"lead": "max(Muon_pt)"}
+from tests.kept_results import four_files, keep_results, objects, skim
 
 
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
-    """Switch the result cache on; return its folder."""
-    folder = tmp_path / "results"
-    monkeypatch.setenv("SXDASK_RESULT_CACHE", str(folder))
-    monkeypatch.setenv("SXDASK_RESULT_CACHE_BYTES", "100000000")
-    return folder
+    return keep_results(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def files(tmp_path) -> list[Path]:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return write_nanoaod_files(folder, 4_000, 4, entries_per_cluster=500)
-
-
-def skim(files) -> sx.Query:
-    query = sx.dataset([str(path) for path in files], "Events").where(CUT)
-    return query.select("event", "Muon_pt", "MET_pt", **LEAD)
+    return four_files(tmp_path)
 
 
 def met(files) -> sx.Query:
     query = sx.dataset([str(path) for path in files], "Events").where("nMuon >= 1")
     return query.fill(met={"column": "MET_pt", "bins": 20, "start": 0, "stop": 200})
-
-
-def objects(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*/*.arrow"))
 
 
 def whole_results(folder: Path) -> list[Path]:

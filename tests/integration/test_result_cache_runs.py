@@ -12,43 +12,24 @@ from typing import TYPE_CHECKING
 import awkward as ak
 import pytest
 
-import sxdask as sx
 from sxdask.core.events import PartitionDone
 from sxdask.core.settings import load_settings
 from sxdask.deliver.cache import open_cache
 from sxdask.deliver.cache_upkeep import prune
-from sxdask.testing import write_nanoaod_files
+from tests.kept_results import four_files, keep_results, objects, skim
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CUT = "(nMuon >= 2) & (MET_pt > 20)"
-LEAD = {"lead": "max(Muon_pt)"}
-
 
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
-    """Switch the result cache on; return its folder."""
-    folder = tmp_path / "results"
-    monkeypatch.setenv("SXDASK_RESULT_CACHE", str(folder))
-    monkeypatch.setenv("SXDASK_RESULT_CACHE_BYTES", "100000000")
-    return folder
+    return keep_results(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def files(tmp_path) -> list[Path]:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return write_nanoaod_files(folder, 4_000, 4, entries_per_cluster=500)
-
-
-def skim(files) -> sx.Query:
-    query = sx.dataset([str(path) for path in files], "Events").where(CUT)
-    return query.select("event", "Muon_pt", "MET_pt", **LEAD)
-
-
-def objects(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*/*.arrow"))
+    return four_files(tmp_path)
 
 
 PROGRAM = """
