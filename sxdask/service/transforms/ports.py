@@ -10,13 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from sxdask.service.transforms.states import State
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sxdask.service.transforms.states import Event
+    from sxdask.service.transforms.states import Event, State
 
 ResultFormat = Literal["parquet", "root-file", "root-rntuple"]
 Destination = Literal["object-store", "volume"]
