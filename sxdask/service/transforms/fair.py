@@ -64,7 +64,7 @@ class FairQueue(Generic[F]):
             line.waiting.extend(files)
 
     def again(self, request_id: str, file: F) -> None:
-        """Let a file whose task was lost wait, before the others of its transform; then say `done`."""
+        """Let a file whose task was lost wait, first of its transform; then tell `done`."""
         line = self._lines.get(request_id)
         if line is not None and not line.is_gone:
             line.waiting.appendleft(file)
