@@ -1,0 +1,3 @@
+"""Who is asking: tokens of users, and what they may do."""
+
+from __future__ import annotations

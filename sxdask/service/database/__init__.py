@@ -1,0 +1,3 @@
+"""Transforms, datasets, results and users in SQLite or PostgreSQL."""
+
+from __future__ import annotations
