@@ -19,11 +19,12 @@ CONDA_NAMES = {
     "dask": "dask-core",
     "duckdb": "python-duckdb",
     "matplotlib": "matplotlib-base",
+    "prometheus-client": "prometheus_client",
     "types-PyYAML": "types-pyyaml",
     "xxhash": "python-xxhash",
 }
-# Compared with in tests, or servers that tests start: from PyPI alone.
-PYPI_ONLY = {"peers", "services"}
+# Compared with in tests, or a server in a wheel: from PyPI alone.
+PYPI_ONLY = {"embedded", "peers", "services"}
 # Imported only where it is already running.
 AMBIENT = {"ipython"}
 # Wanted in conda and not by pyproject.toml: pip installs sxdask itself.
