@@ -80,6 +80,7 @@ def rows(runs: int) -> list[Row]:
         for piece in source.pieces
     ]
     place = folder() / "p5"
+    shutil.rmtree(place, ignore_errors=True)  # of a run that was ended
     try:
         found = [
             _delivery("arrow", source, tables, place / "arrow", runs, _write_arrow),
