@@ -6,13 +6,14 @@ of storage (``https``, ``s3``, ``root``, ...) and plain paths go to ``files``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from sxdask.core.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from sxdask.core.settings import Settings
     from sxdask.datasets.address import Address
     from sxdask.datasets.model import FileEntry
 
@@ -45,8 +46,40 @@ class Finder(Protocol):
         ...
 
 
+@runtime_checkable
+class StreamingFinder(Finder, Protocol):
+    """A finder of datasets so large that work may begin before all files are known."""
+
+    def stream(
+        self, address: Address, *, storage_options: Mapping[str, Any]
+    ) -> Iterator[FileEntry]:
+        """Yield what `find` returns, in any order, as it becomes known."""
+        ...
+
+
 FINDERS: Registry[type[Finder]] = Registry(
     kind="dataset scheme",
     group="sxdask.finders",
-    builtin={"files": "sxdask.datasets.finders.files:FilesFinder"},
+    builtin={
+        "files": "sxdask.datasets.finders.files:FilesFinder",
+        "xrootd": "sxdask.datasets.finders.xrootd:XRootDFinder",
+        "rucio": "sxdask.datasets.finders.rucio:RucioFinder",
+        "cernopendata": "sxdask.datasets.finders.cernopendata:OpenDataFinder",
+        "catalog": "sxdask.datasets.finders.catalog:CatalogFinder",
+    },
 )
+
+
+def make_finder(name: str, settings: Settings) -> Finder:
+    """Return the finder `name`, with what `settings` say if it has ``from_settings``.
+
+    Raises
+    ------
+    UnknownLanguageError
+        If there is no such finder.
+    MissingExtraError
+        If a package that it needs is not installed.
+    """
+    kind = FINDERS.load(name)
+    prepare = getattr(kind, "from_settings", None)
+    return cast("Finder", prepare(settings)) if prepare is not None else kind()

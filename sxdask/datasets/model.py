@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -16,10 +16,23 @@ class FileEntry:
 
     `url` is an absolute path or a URL that fsspec understands. `tree` is None
     where nothing names one: then the file must have exactly one.
+
+    What follows are facts of a catalogue, which say nothing about which file it
+    is: `replicas` are other places of the same bytes, the best first; `size` is
+    in bytes, `events` a count (0: not known), `adler32` eight digits in hexadecimal.
     """
 
     url: str
     tree: str | None = None
+    replicas: tuple[str, ...] = field(default=(), compare=False)
+    size: int = field(default=0, compare=False)
+    events: int = field(default=0, compare=False)
+    adler32: str | None = field(default=None, compare=False)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """All addresses of the file, the best first."""
+        return (self.url, *self.replicas)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sxdask.core.errors import (
@@ -15,7 +16,7 @@ from sxdask.core.errors import (
     close_names,
 )
 from sxdask.datasets.address import Address, parse_address
-from sxdask.datasets.finder import FINDERS
+from sxdask.datasets.finder import FINDERS, make_finder
 from sxdask.datasets.model import DuplicateFileWarning, FileEntry, FileSet
 from sxdask.datasets.remote import STORAGE_SCHEMES, is_storage
 from sxdask.datasets.storage import refuse_secrets
@@ -76,7 +77,7 @@ def resolve(
     repeated: list[str] = []
     items = _items(source)
     for text, own_tree in items:
-        for entry in _found(text, own_tree, tree, options):
+        for entry in _found(text, own_tree, tree, options, settings):
             if entry in entries:
                 repeated.append(entry.url)
                 continue
@@ -127,7 +128,11 @@ def _text(item: object) -> str:
 
 
 def _found(
-    text: str, own_tree: str | None, default: str | None, options: Mapping[str, Any]
+    text: str,
+    own_tree: str | None,
+    default: str | None,
+    options: Mapping[str, Any],
+    settings: Settings,
 ) -> Iterable[FileEntry]:
     address = parse_address(text)
     named = [name for name in (address.tree, own_tree, default) if name is not None]
@@ -136,15 +141,21 @@ def _found(
             f"{text!r} names the tree {address.tree!r}, and another place {named[1]!r}",
             hint="name the tree once",
         )
-    finder = FINDERS.load(_finder_name(address))()
+    finder = make_finder(finder_name(address), settings)
     chosen = named[0] if named else None
     found = finder.find(address, storage_options=options)
     for entry in found[: address.most]:
-        yield FileEntry(entry.url, entry.tree if entry.tree is not None else chosen)
+        yield entry if entry.tree is not None else replace(entry, tree=chosen)
 
 
-def _finder_name(address: Address) -> str:
-    """Return the finder of a scheme; storage schemes cannot be taken over by a plug-in."""
+def finder_name(address: Address) -> str:
+    """Return the finder of a scheme; storage schemes cannot be taken over by a plug-in.
+
+    Raises
+    ------
+    UnknownLanguageError
+        If there is none.
+    """
     scheme = address.scheme
     if not scheme or scheme in STORAGE_SCHEMES:
         return "files"

@@ -73,7 +73,9 @@ class FilesFound:
 
 @dataclass(frozen=True, slots=True)
 class LookupDone:
-    """No more files will be found."""
+    """No more files will be found; `reason` says why, where there is none at all."""
+
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +152,9 @@ def _going_on(state: State, event: Event) -> State:
             return replace(state, status=Status.PENDING_LOOKUP if shared else Status.LOOKUP)
         case FilesFound(count):
             return replace(state, status=Status.RUNNING, files=state.files + count)
-        case LookupDone():
-            return _settled(replace(state, looked_up=True, status=Status.RUNNING))
+        case LookupDone(reason):
+            told = reason if not state.files else state.reason
+            return _settled(replace(state, looked_up=True, status=Status.RUNNING, reason=told))
         case LookupFailed(reason):
             return replace(state, status=Status.BAD_DATASET, reason=reason)
         case FileDone(ok):
