@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, false, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from sxdask.core.errors import RequestError
 from sxdask.service.database.connect import reading, writing
 from sxdask.service.database.rows import dataset_of, file_of
-from sxdask.service.database.steps import log_event, step_row
+from sxdask.service.database.steps import STEP_COLUMNS, log_event, step_row
 from sxdask.service.database.tables import DATASETS, FILES, TRANSFORMS
+from sxdask.service.database.types import storable
 from sxdask.service.transforms.states import (
     FilesFound,
     LookupDone,
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """When a dataset was updated that never was, as clients want no null."""
+MAX_NAME: Final = 2_000
+"""Most bytes of a path or the name of a dataset: PostgreSQL keeps an index of no more."""
+_CHUNK: Final = 500  # paths that one question asks for
 
 
 class Datasets:
@@ -69,16 +73,16 @@ class Datasets:
         """See `TransformStore.end_lookup`; a dataset that cannot be had is stale at once."""
         is_good = status == "complete"
         with writing(self.engine) as connection:
-            _locked(connection, dataset_id)
+            row = _locked(connection, dataset_id)
             _set(
                 connection,
                 dataset_id,
                 lookup_status=status,
                 reason=reason,
-                stale=not is_good,
+                stale=row.stale or not is_good,  # a user may have made it stale meanwhile
                 last_updated=datetime.now(UTC),
             )
-            event: Event = LookupDone() if is_good else LookupFailed(reason)
+            event: Event = LookupDone(reason) if is_good else LookupFailed(reason)
             _tell_waiting(connection, dataset_id, event)
 
     def dataset(self, dataset_id: int) -> DatasetRecord | None:
@@ -114,39 +118,57 @@ class Datasets:
 
 
 def fresh_dataset(connection: Connection, name: str, did_finder: str) -> Row[Any]:
-    """Return the row of the dataset `name` that is not stale, made if there is none."""
-    query = select(DATASETS).where(DATASETS.c.name == name, ~DATASETS.c.stale)
+    """Return the row of the dataset `name` that is not stale, locked; made if there is none."""
+    _require_short(name, "the name of the dataset")
+    name = storable(name)
+    query = select(DATASETS).where(DATASETS.c.name == name, ~DATASETS.c.stale).with_for_update()
     now = datetime.now(UTC)
-    row = connection.execute(query.with_for_update()).first()
-    if row is None:
+    while (row := connection.execute(query).first()) is None:
+        # Of two who submit it at the same time one makes it, and the other waits for that. It
+        # may be stale again when the other sees it: then the other makes the next.
         values = {"name": name, "did_finder": did_finder, "last_used": now, "last_updated": NEVER}
-        connection.execute(insert(DATASETS).values(**values))
-        return connection.execute(query).one()
+        make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        connection.execute(
+            make(DATASETS)
+            .values(**values)
+            .on_conflict_do_nothing(
+                index_elements=["name"], index_where=DATASETS.c.stale == false()
+            )
+        )
     _set(connection, row.id, last_used=now)
     return row
 
 
 def add_files(connection: Connection, dataset_id: int, files: Iterable[DatasetFile]) -> int:
-    """Add the files that are not there yet, known by their first path; return how many."""
-    own = FILES.c.dataset_id == dataset_id
-    known = set(connection.execute(select(FILES.c.path).where(own)).scalars())
-    rows: list[dict[str, Any]] = []
+    """Add the files that are not there yet, known by their first path; return how many.
+
+    The row of the dataset is locked.
+    """
+    fresh: dict[str, DatasetFile] = {}
     for file in files:
-        if file.paths[0] in known:
-            continue
-        known.add(file.paths[0])
-        _, paths, adler32, size, events = astuple(file)
-        rows.append(
-            {
-                "dataset_id": dataset_id,
-                "position": len(known) - 1,
-                "path": paths[0],
-                "replicas": list(paths),
-                "adler32": adler32,
-                "size": size,
-                "events": events,
-            }
-        )
+        fresh.setdefault(storable(file.paths[0]), file)
+    wanted = list(fresh)
+    for path in wanted:
+        _require_short(path, "the path of a file")
+    for start in range(0, len(wanted), _CHUNK):
+        chunk = FILES.c.path.in_(wanted[start : start + _CHUNK])
+        known = select(FILES.c.path).where(FILES.c.dataset_id == dataset_id, chunk)
+        for path in connection.execute(known).scalars():
+            del fresh[path]
+    own = DATASETS.c.id == dataset_id
+    position = connection.execute(select(DATASETS.c.num_files).where(own)).scalar_one()
+    rows = [
+        {
+            "dataset_id": dataset_id,
+            "position": position + number,
+            "path": path,
+            "replicas": list(file.paths),
+            "adler32": file.adler32,
+            "size": file.size,
+            "events": file.events,
+        }
+        for number, (path, file) in enumerate(fresh.items())
+    ]
     if rows:
         connection.execute(insert(FILES), rows)
         _set(
@@ -157,6 +179,15 @@ def add_files(connection: Connection, dataset_id: int, files: Iterable[DatasetFi
             events=DATASETS.c.events + sum(row["events"] for row in rows),
         )
     return len(rows)
+
+
+def _require_short(name: str, what: str) -> None:
+    size = len(name.encode(errors="replace"))
+    if size > MAX_NAME:
+        raise RequestError(
+            f"{what} has {size} bytes, the limit is {MAX_NAME}: {name[:60]!r}...",
+            hint="shorten it",
+        )
 
 
 def _locked(connection: Connection, dataset_id: int) -> Row[Any]:
@@ -174,7 +205,7 @@ def _set(connection: Connection, dataset_id: int, **values: Any) -> None:
 def _tell_waiting(connection: Connection, dataset_id: int, event: Event) -> None:
     """Take a step with every transform that waits for files of the dataset."""
     query = (
-        select(TRANSFORMS)
+        select(*STEP_COLUMNS)
         .where(
             TRANSFORMS.c.did_id == dataset_id,
             ~TRANSFORMS.c.looked_up,

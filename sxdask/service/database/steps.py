@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, insert, select, update
 
 from sxdask.core.errors import RequestError
-from sxdask.service.database.rows import state_of, state_values
+from sxdask.service.database.rows import STATE, state_of, state_values
 from sxdask.service.database.tables import EVENTS, TRANSFORMS
 from sxdask.service.transforms.states import step
 
@@ -19,29 +19,49 @@ if TYPE_CHECKING:
     from sxdask.service.transforms.states import Event, State
 
 
+# A selection may have megabytes, and a step has no use for it.
+STEP_COLUMNS: Final = [
+    TRANSFORMS.c[name]
+    for name in ("number", "request_id", "did_id", "archived", "last_result", "used", *STATE)
+]
+
+
+def locked_or_none(connection: Connection, request_id: str) -> Row[Any] | None:
+    """Return a transform's `STEP_COLUMNS` as `locked` does, None if it is gone."""
+    query = select(*STEP_COLUMNS).where(
+        TRANSFORMS.c.request_id == request_id, ~TRANSFORMS.c.archived
+    )
+    return connection.execute(query.with_for_update()).first()
+
+
 def locked(connection: Connection, request_id: str) -> Row[Any]:
-    """Return the row of a transform; nobody else changes it until this transaction ends.
+    """Return a transform's `STEP_COLUMNS`; nobody else changes it until this transaction ends.
 
     Raises
     ------
     RequestError
         If there is none, or it is archived.
     """
-    query = select(TRANSFORMS).where(TRANSFORMS.c.request_id == request_id, ~TRANSFORMS.c.archived)
-    row = connection.execute(query.with_for_update()).first()
+    row = locked_or_none(connection, request_id)
     if row is None:
         raise RequestError(f"there is no transform {request_id!r}", hint="look at the list")
     return row
 
 
-def step_row(connection: Connection, row: Row[Any], event: Event) -> State:
-    """Store and return the state after `event` of the transform in `row`, which is locked."""
+def step_row(connection: Connection, row: Row[Any], event: Event, **also: Any) -> State:
+    """Store and return the state after `event` of the transform in `row`, which is locked.
+
+    `also` are values of other columns, stored with it.
+    """
     before = state_of(row)
     after = step(before, event)
+    values = dict(also)
     if after != before:
-        values = state_values(after)
-        if after.status.is_final != before.status.is_final:
-            values["finished"] = datetime.now(UTC) if after.status.is_final else None
+        values |= state_values(after)
+    if after.status.is_final != before.status.is_final:
+        now = datetime.now(UTC)
+        values |= {"finished": now if after.status.is_final else None, "used": now}
+    if values:
         connection.execute(
             update(TRANSFORMS).where(TRANSFORMS.c.number == row.number).values(**values)
         )

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
+from sxdask.core.errors import RequestError
 from sxdask.service.database.connect import reading, writing
 from sxdask.service.database.datasets import Datasets, add_files, fresh_dataset
+from sxdask.service.database.lifecycle import Lifecycle, archive_row
 from sxdask.service.database.rows import file_of, result_of, state_values, transform_of
-from sxdask.service.database.steps import locked, log_event, step_row
+from sxdask.service.database.steps import locked, locked_or_none, log_event, step_row
 from sxdask.service.database.tables import DATASETS, FILES, RESULTS, TRANSFORMS
-from sxdask.service.transforms.ports import DatasetFile
+from sxdask.service.transforms.ports import DatasetFile, Statistics, Transform
 from sxdask.service.transforms.states import (
     FileDone,
     FilesFound,
@@ -28,9 +31,11 @@ from sxdask.service.transforms.states import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Row
 
-    from sxdask.service.transforms.ports import FileResult, NewTransform, StoredResult, Transform
+    from sxdask.service.transforms.ports import FileResult, NewTransform, StoredResult
     from sxdask.service.transforms.states import Event
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -39,7 +44,7 @@ USER_FILES: Final = "user"
 """The finder of datasets that are a list of files."""
 
 
-class SqlStore(Datasets):
+class SqlStore(Datasets, Lifecycle):
     """See `TransformStore`. Several processes may share one database."""
 
     def submit(self, new: NewTransform) -> Transform:
@@ -50,33 +55,45 @@ class SqlStore(Datasets):
             now = datetime.now(UTC)
             values = asdict(replace(new, did=row.name))
             del values["files"]
-            connection.execute(
-                insert(TRANSFORMS).values(
-                    **values,
-                    **state_values(state),
-                    request_id=request_id,
-                    did_id=row.id,
-                    submitted=now,
-                    finished=now if state.status.is_final else None,
-                )
+            values |= state_values(state) | {"request_id": request_id, "did_id": row.id}
+            values |= {"submitted": now, "used": now, "finished": _end(state, now)}
+            query = insert(TRANSFORMS).values(**values).returning(TRANSFORMS.c.number)
+            return Transform(
+                request_id,
+                connection.execute(query).scalar_one(),
+                replace(new, did=row.name, files=()),
+                row.name,
+                row.id,
+                state,
+                now,
+                _end(state, now),
             )
-            return transform_of(locked(connection, request_id))
 
     def same_answer(self, content_key: str, submitted_by: int | None) -> Transform | None:
-        """See `TransformStore.same_answer`."""
+        """See `TransformStore.same_answer`; it counts as used now, and does not age out."""
         query = (
             select(TRANSFORMS)
+            .join(DATASETS, DATASETS.c.id == TRANSFORMS.c.did_id)
             .where(
                 TRANSFORMS.c.content_key == content_key,
                 TRANSFORMS.c.submitted_by.is_not_distinct_from(submitted_by),
                 TRANSFORMS.c.status == Status.COMPLETE.value,
                 TRANSFORMS.c.failed == 0,
                 ~TRANSFORMS.c.archived,
+                ~DATASETS.c.stale,
             )
             .order_by(TRANSFORMS.c.number.desc())
             .limit(1)
         )
-        return next(iter(self._transforms(query)), None)
+        if not self._transforms(query):
+            return None  # as most often: nobody waits for the turn to write
+        with writing(self.engine) as connection:
+            row = connection.execute(query.with_for_update(of=TRANSFORMS)).first()
+            if row is None:
+                return None
+            own = TRANSFORMS.c.number == row.number
+            connection.execute(update(TRANSFORMS).where(own).values(used=datetime.now(UTC)))
+            return transform_of(row)
 
     def transform(self, request_id: str) -> Transform | None:
         """See `TransformStore.transform`."""
@@ -85,12 +102,16 @@ class SqlStore(Datasets):
         )
         return next(iter(self._transforms(query)), None)
 
-    def transforms(self, submitted_by: int | None = None) -> list[Transform]:
+    def transforms(
+        self, submitted_by: int | None = None, *, most: int | None = None, before: int | None = None
+    ) -> list[Transform]:
         """See `TransformStore.transforms`."""
         query = select(TRANSFORMS).where(~TRANSFORMS.c.archived)
         if submitted_by is not None:
             query = query.where(TRANSFORMS.c.submitted_by == submitted_by)
-        return self._transforms(query.order_by(TRANSFORMS.c.number.desc()))
+        if before is not None:
+            query = query.where(TRANSFORMS.c.number < before)
+        return self._transforms(query.order_by(TRANSFORMS.c.number.desc()).limit(most))
 
     def unfinished(self) -> list[Transform]:
         """See `TransformStore.unfinished`."""
@@ -109,11 +130,15 @@ class SqlStore(Datasets):
 
     def pending_files(self, request_id: str) -> list[DatasetFile]:
         """See `TransformStore.pending_files`."""
-        done = select(RESULTS.c.file_id).where(RESULTS.c.request_id == request_id)
-        own = select(TRANSFORMS.c.did_id).where(TRANSFORMS.c.request_id == request_id)
+        done = select(RESULTS.c.id).where(
+            RESULTS.c.file_id == FILES.c.id, RESULTS.c.request_id == request_id
+        )
+        own = select(TRANSFORMS.c.did_id).where(
+            TRANSFORMS.c.request_id == request_id, ~TRANSFORMS.c.archived
+        )
         query = (
             select(FILES)
-            .where(FILES.c.dataset_id.in_(own), FILES.c.id.not_in(done))
+            .where(FILES.c.dataset_id == own.scalar_subquery(), ~done.exists())
             .order_by(FILES.c.position)
         )
         with reading(self.engine) as connection:
@@ -123,23 +148,20 @@ class SqlStore(Datasets):
         """See `TransformStore.report`.
 
         The row is stamped later than every row before it, in the transaction that
-        counts it, so that no client misses it or waits for one that it has seen.
+        counts it, so that no client misses it or waits for one that it has seen. The
+        time is read when the row of the transform is locked, and who waits for the
+        lock sees what was stamped before: stamps grow in the order of commits.
         """
         with writing(self.engine) as connection:
-            row = locked(connection, request_id)
-            if Status(row.status).is_final or _has_result(connection, request_id, result.file_id):
-                return False
-            now = datetime.now(UTC)
-            created = now if row.last_result is None else max(now, row.last_result + _MICROSECOND)
-            values = asdict(result) | {"request_id": request_id, "created": created}
-            connection.execute(insert(RESULTS).values(**values))
-            connection.execute(
-                update(TRANSFORMS)
-                .where(TRANSFORMS.c.number == row.number)
-                .values(last_result=created)
-            )
-            step_row(connection, row, FileDone(result.ok))
-            return True
+            return _report(connection, request_id, result)
+
+    def report_all(self, results: Iterable[tuple[str, FileResult]]) -> list[bool]:
+        """See `TransformStore.report_all`."""
+        with writing(self.engine) as connection:
+            # Always in the same order, so that no two wait for each other.
+            found = sorted(enumerate(results), key=lambda item: item[1][0])
+            told = {place: _report(connection, *item) for place, item in found}
+            return [told[place] for place in sorted(told)]
 
     def resubmit_failed(self, request_id: str) -> int:
         """See `TransformStore.resubmit_failed`."""
@@ -165,14 +187,32 @@ class SqlStore(Datasets):
         with reading(self.engine) as connection:
             return [result_of(row) for row in connection.execute(query.order_by(RESULTS.c.created))]
 
+    def statistics(self, request_id: str) -> Statistics | None:
+        """See `TransformStore.statistics`."""
+        seconds = RESULTS.c.seconds
+        query = select(
+            func.count(),
+            func.min(seconds),
+            func.max(seconds),
+            func.sum(seconds),
+            func.sum(RESULTS.c.rows),
+            func.sum(RESULTS.c.bytes),
+        ).where(RESULTS.c.request_id == request_id, RESULTS.c.ok)
+        with reading(self.engine) as connection:
+            count, least, most, total, rows, size = connection.execute(query).one()
+        if not count:
+            return None
+        return Statistics(count, float(least), float(most), float(total), int(rows), int(size))
+
     def archive(self, request_id: str) -> None:
         """See `TransformStore.archive`."""
         with writing(self.engine) as connection:
             row = locked(connection, request_id)
-            connection.execute(delete(RESULTS).where(RESULTS.c.request_id == request_id))
-            connection.execute(
-                update(TRANSFORMS).where(TRANSFORMS.c.number == row.number).values(archived=True)
-            )
+            if not Status(row.status).is_final:
+                raise RequestError(
+                    f"transform {request_id} is still {row.status}", hint="cancel it first"
+                )
+            archive_row(connection, row)
 
     def _transforms(self, query: Any) -> list[Transform]:
         with reading(self.engine) as connection:
@@ -182,20 +222,28 @@ class SqlStore(Datasets):
 def _dataset_for(connection: Connection, new: NewTransform) -> tuple[Row[Any], State]:
     """Return the dataset of a new transform and the state that it begins in."""
     if new.files:
-        name = sha256(" ".join(new.files).encode()).hexdigest()
+        name = _name_of_list(new.files)
         row = fresh_dataset(connection, name, USER_FILES)
         if row.lookup_status != "complete":
             add_files(connection, row.id, [DatasetFile(0, (path,)) for path in new.files])
             _complete(connection, row.id)
     else:
         row = fresh_dataset(connection, new.did, new.did.partition("://")[0])
-    row = _dataset_row(connection, row.id)
+    row = connection.execute(select(DATASETS).where(DATASETS.c.id == row.id)).one()
     state = State()
     if row.lookup_status == "looking":
         state = step(state, LookupStarted(shared=True))
     if row.num_files:
         state = step(state, FilesFound(row.num_files))
-    return row, step(state, LookupDone()) if row.lookup_status == "complete" else state
+    if row.lookup_status == "complete":
+        state = step(state, LookupDone(row.reason))
+    return row, state
+
+
+def _name_of_list(files: tuple[str, ...]) -> str:
+    """Return ServiceX's name of a list; a path with a space in it might be two of another list."""
+    text = json.dumps(files) if any(" " in path for path in files) else " ".join(files)
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def _complete(connection: Connection, dataset_id: int) -> None:
@@ -203,8 +251,23 @@ def _complete(connection: Connection, dataset_id: int) -> None:
     connection.execute(update(DATASETS).where(DATASETS.c.id == dataset_id).values(**values))
 
 
-def _dataset_row(connection: Connection, dataset_id: int) -> Row[Any]:
-    return connection.execute(select(DATASETS).where(DATASETS.c.id == dataset_id)).one()
+def _end(state: State, now: datetime) -> datetime | None:
+    return now if state.status.is_final else None
+
+
+def _report(connection: Connection, request_id: str, result: FileResult) -> bool:
+    row = locked_or_none(connection, request_id)
+    if row is None or Status(row.status).is_final:
+        return False  # canceled, broken or removed meanwhile
+    if _has_result(connection, request_id, result.file_id):
+        return False
+    now = datetime.now(UTC)
+    created = now if row.last_result is None else max(now, row.last_result + _MICROSECOND)
+    values = asdict(result) | {"request_id": request_id, "created": created}
+    connection.execute(insert(RESULTS).values(**values))
+    size = TRANSFORMS.c.bytes + (result.bytes if result.ok else 0)
+    step_row(connection, row, FileDone(result.ok), last_result=created, bytes=size)
+    return True
 
 
 def _has_result(connection: Connection, request_id: str, file_id: int) -> bool:

@@ -117,6 +117,18 @@ class StoredResult:
     created: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What the good results of a transform have in common; seconds are of work, on all workers."""
+
+    files: int
+    min_seconds: float
+    max_seconds: float
+    seconds: float
+    rows: int
+    bytes: int
+
+
 class TransformStore(Protocol):
     """Transforms, datasets and results in a database. Every method is one transaction."""
 
@@ -128,15 +140,24 @@ class TransformStore(Protocol):
         ...
 
     def same_answer(self, content_key: str, submitted_by: int | None) -> Transform | None:
-        """Return a complete transform without failures that has this answer, if there is one."""
+        """Return a complete transform without failures that has this answer, if there is one.
+
+        Its dataset is not stale, and it does not age out now.
+        """
         ...
 
     def transform(self, request_id: str) -> Transform | None:
         """Return a transform that is not archived."""
         ...
 
-    def transforms(self, submitted_by: int | None = None) -> list[Transform]:
-        """Return transforms that are not archived, newest first."""
+    def transforms(
+        self, submitted_by: int | None = None, *, most: int | None = None, before: int | None = None
+    ) -> list[Transform]:
+        """Return transforms that are not archived, newest first.
+
+        At most `most`, and of those before the one with the number `before`, which
+        gives the next page.
+        """
         ...
 
     def unfinished(self) -> list[Transform]:
@@ -166,7 +187,14 @@ class TransformStore(Protocol):
         ...
 
     def report(self, request_id: str, result: FileResult) -> bool:
-        """Store the result of a file with its step of the transform; False if it had one."""
+        """Store the result of a file with its step of the transform.
+
+        False if the file had one, or the transform has ended or is gone: then nothing changes.
+        """
+        ...
+
+    def report_all(self, results: Iterable[tuple[str, FileResult]]) -> list[bool]:
+        """Store results, each with its transform's id, as `report` does, in one transaction."""
         ...
 
     def resubmit_failed(self, request_id: str) -> int:
@@ -179,8 +207,12 @@ class TransformStore(Protocol):
         """Return result rows strictly later than `later_than`, in order."""
         ...
 
+    def statistics(self, request_id: str) -> Statistics | None:
+        """Return sums over the good results of a transform, None if there are none."""
+        ...
+
     def archive(self, request_id: str) -> None:
-        """Forget a transform and its results."""
+        """Forget a transform that has ended, and its results."""
         ...
 
     def dataset(self, dataset_id: int) -> DatasetRecord | None:

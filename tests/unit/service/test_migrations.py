@@ -21,7 +21,7 @@ def engine(tmp_path):
 
 
 def test_upgrading_makes_the_tables_of_the_code(engine):
-    assert pending(engine) == ["0001"]
+    assert pending(engine) == ["0001", "0002"]
     upgrade(engine)
     upgrade(engine)
     assert pending(engine) == []
