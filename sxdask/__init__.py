@@ -13,6 +13,7 @@ from sxdask._version import __version__
 
 if TYPE_CHECKING:
     from sxdask.api import Dataset, Partition, Query, connect, dataset, load, request, run_processor
+    from sxdask.api.clusters import cluster
     from sxdask.api.consuming import consume
     from sxdask.core.errors import SxdaskError
     from sxdask.deliver.manifest import Manifest
@@ -23,6 +24,7 @@ _LAZY = {
     "Partition": "sxdask.api",
     "Query": "sxdask.api",
     "SxdaskError": "sxdask.core.errors",
+    "cluster": "sxdask.api.clusters",
     "connect": "sxdask.api",
     "consume": "sxdask.api.consuming",
     "dataset": "sxdask.api",
@@ -38,6 +40,7 @@ __all__ = [
     "Query",
     "SxdaskError",
     "__version__",
+    "cluster",
     "connect",
     "consume",
     "dataset",

@@ -29,6 +29,8 @@ Drawn once so that a reader sees all of it::
         DeliveryError          SX402  system   results could not be written
         PartitionFailedError   SX403  data     one or more partitions failed
         MissingExtraError      SX404  system   an optional dependency is not installed
+        ClusterError           SX405  system   no cluster, or no workers, within the stated time
+        VersionMismatchError   SX406  system   client, scheduler or workers run other versions
 """
 
 from __future__ import annotations
@@ -285,6 +287,18 @@ class MissingExtraError(SystemFaultError):
     """An optional dependency is needed and not installed."""
 
     code = "SX404"
+
+
+class ClusterError(SystemFaultError):
+    """A cluster cannot be had or has no workers, within the time that was stated."""
+
+    code = "SX405"
+
+
+class VersionMismatchError(ClusterError):
+    """Client, scheduler and workers do not run the same versions."""
+
+    code = "SX406"
 
 
 def pointer(text: str, column: int) -> str:

@@ -64,6 +64,7 @@ class LocalBackend(ClusterBackend):
             try:
                 cluster = self._cluster(folder)
                 stack.callback(_stop, cluster)
+                self.cluster = cluster
                 # Not as a context manager: those left in another order than they were
                 # entered bring a client back that is closed already.
                 client = Client(cluster)
@@ -79,7 +80,7 @@ class LocalBackend(ClusterBackend):
 
     def close(self) -> None:
         """Stop client, workers and scheduler, and remove the scratch directory."""
-        self._client = None
+        self._client = self.cluster = None
         self._open.close()
 
     def _cluster(self, folder: str) -> Any:
