@@ -96,5 +96,6 @@ BACKENDS: Registry[Callable[..., ClusterBackend]] = Registry(
         "local": "sxdask.clusters.backends.local:LocalBackend",
         "address": "sxdask.clusters.backends.address:AddressBackend",
         "gateway": "sxdask.clusters.backends.gateway:GatewayBackend",
+        "kubernetes": "sxdask.clusters.backends.kubernetes:KubernetesBackend",
     },
 )

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 CONDA_NAMES = {
     "confluent-kafka": "python-confluent-kafka",
     "dask": "dask-core",
+    "kubernetes": "python-kubernetes",
     "duckdb": "python-duckdb",
     "matplotlib": "matplotlib-base",
     "prometheus-client": "prometheus_client",

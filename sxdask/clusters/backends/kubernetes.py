@@ -1,0 +1,167 @@
+"""Workers in pods of Kubernetes, made by the operator of Dask."""
+
+from __future__ import annotations
+
+import atexit
+import socket
+import time
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from dask_kubernetes.operator import KubeCluster
+from dask_kubernetes.operator.kubecluster.kubecluster import CreateMode
+from distributed import Client
+
+from sxdask.clusters.backend import ClusterBackend
+from sxdask.clusters.kubernetes.access import Access, in_cluster
+from sxdask.clusters.kubernetes.faults import Fault, find_fault
+from sxdask.clusters.kubernetes.objects import dask_cluster, owner_reference
+from sxdask.clusters.kubernetes.options import kubernetes_options
+from sxdask.core.errors import ClusterError
+
+if TYPE_CHECKING:
+    from sxdask.clusters.kubernetes.options import KubernetesOptions
+
+_OPERATOR_S: Final = 20.0
+"""Seconds in which the operator takes up a new cluster, or is taken to be missing."""
+
+_POLL_S: Final = 0.3
+
+
+class KubernetesBackend(ClusterBackend):
+    """A scheduler and workers in pods.
+
+    The cluster is removed by `close`, as the process ends, with its owner (the
+    pod that this runs in, or the option `owner`), and by the operator when nobody
+    has computed for `idle_timeout_s`, so that a crash leaves nothing behind.
+
+    Parameters
+    ----------
+    options
+        Those of `sxdask.clusters.kubernetes.options.KubernetesOptions`.
+
+    Raises
+    ------
+    RequestError
+        If an option is unknown or has a wrong value.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.options: KubernetesOptions = kubernetes_options(options)
+        self.name = ""
+        self._access: Access | None = None
+        self._client: Any = None
+
+    def start(self) -> Any:
+        """Create the cluster; return a client that is the active one.
+
+        Raises
+        ------
+        ClusterError
+            In one line what is in the way: no operator, no permission, an image that
+            cannot be pulled, a quota, no node; at the latest after `timeout_s`.
+        """
+        if self._client is not None:
+            return self._client
+        options = self.options
+        access = self._access = Access(options.namespace)
+        # Names are never used twice: pods of an older cluster may still be ending.
+        self.name = f"{options.name or 'sxdask'}-{uuid4().hex[:8]}"
+        owner = options.owner or (f"Pod/{socket.gethostname()}" if in_cluster() else None)
+        reference = owner_reference(access.owner(owner)) if owner else None
+        atexit.register(self.close)
+        try:
+            access.create("daskclusters", dask_cluster(self.name, options, owner=reference))
+            self._await_scheduler(access)
+            self._connect(access)
+        except BaseException:
+            self.close()
+            raise
+        return self._client
+
+    def close(self) -> None:
+        """Disconnect, and remove the cluster with all of its pods."""
+        atexit.unregister(self.close)
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+        cluster, self.cluster = self.cluster, None
+        if cluster is not None:
+            cluster.close()
+        access, self._access = self._access, None
+        if access is not None:
+            try:
+                access.delete("daskclusters", self.name)
+            finally:
+                access.close()
+
+    def problem(self) -> str:
+        """Return in one line why workers do not come, as far as Kubernetes says."""
+        if self._access is None:
+            return ""
+        fault = self._fault(self._access)
+        return fault.line if fault else ""
+
+    def _connect(self, access: Access) -> None:
+        """Let Dask's own class take over, now that it can no longer wait for ever.
+
+        It would create the cluster as well, but waits without end for a pod that
+        cannot start, and for a phase that the operator sometimes does not set.
+        """
+        forward = self.options.port_forward
+        self.cluster = KubeCluster(
+            name=self.name,
+            namespace=access.namespace,
+            create_mode=CreateMode.CONNECT_ONLY,
+            shutdown_on_close=False,
+            # Outside of Kubernetes its names resolve to nothing, after a minute of asking.
+            port_forward_cluster_ip=not in_cluster() if forward is None else forward,
+            quiet=True,
+        )
+        self._client = Client(self.cluster)
+
+    def _await_scheduler(self, access: Access) -> None:
+        started = time.monotonic()
+        while True:
+            pods = access.pods(f"{self._selector},dask.org/component=scheduler")
+            if any(_is_ready(pod) for pod in pods):
+                return
+            waited = time.monotonic() - started
+            if fault := self._fault(access):
+                raise ClusterError(fault.line, hint=fault.hint, cluster=self.name)
+            if not pods and waited > _OPERATOR_S and not self._is_taken_up(access):
+                raise ClusterError(
+                    f"the operator of Dask has not taken up the cluster in {_OPERATOR_S:g} s",
+                    hint="see whether it runs, and watches this namespace: "
+                    "kubectl get pods --all-namespaces",
+                    namespace=access.namespace,
+                )
+            if waited > self.options.timeout_s:
+                raise ClusterError(
+                    f"the scheduler is not ready after {self.options.timeout_s:g} s",
+                    hint=f"kubectl describe pods --selector {self._selector}, "
+                    "or wait longer (timeout_s)",
+                    namespace=access.namespace,
+                )
+            time.sleep(_POLL_S)
+
+    def _is_taken_up(self, access: Access) -> bool:
+        found = access.get("daskclusters", self.name) or {}
+        return bool(found.get("status", {}).get("phase"))
+
+    def _fault(self, access: Access) -> Fault | None:
+        return find_fault(
+            access.pods(self._selector),
+            access.deployments(self._selector),
+            access.events(),
+            unschedulable_s=self.options.unschedulable_s,
+        )
+
+    @property
+    def _selector(self) -> str:
+        return f"dask.org/cluster-name={self.name}"
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
