@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sxdask.core.errors import RequestError
 from sxdask.service.database.connect import reading, writing
 from sxdask.service.database.datasets import Datasets, add_files, fresh_dataset
+from sxdask.service.database.figures import Figures
 from sxdask.service.database.lifecycle import Lifecycle, archive_row
 from sxdask.service.database.rows import file_of, result_of, state_values, transform_of
 from sxdask.service.database.steps import locked, locked_or_none, log_event, step_row
@@ -44,7 +45,7 @@ USER_FILES: Final = "user"
 """The finder of datasets that are a list of files."""
 
 
-class SqlStore(Datasets, Lifecycle):
+class SqlStore(Datasets, Lifecycle, Figures):
     """See `TransformStore`. Several processes may share one database."""
 
     def submit(self, new: NewTransform) -> Transform:

@@ -129,6 +129,29 @@ class Statistics:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Failures of one transform that say the same; `example` is one of the files."""
+
+    code: str
+    message: str
+    files: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A file that has its result, as metrics count it."""
+
+    request_id: str
+    file_id: int
+    ok: bool
+    seconds: float
+    bytes: int
+    rows: int
+    created: datetime
+
+
 class TransformStore(Protocol):
     """Transforms, datasets and results in a database. Every method is one transaction."""
 
@@ -209,6 +232,22 @@ class TransformStore(Protocol):
 
     def statistics(self, request_id: str) -> Statistics | None:
         """Return sums over the good results of a transform, None if there are none."""
+        ...
+
+    def causes(self, request_id: str, most: int = 100) -> list[Cause]:
+        """Return the failures of a transform by cause, the most frequent first."""
+        ...
+
+    def by_status(self) -> dict[str, int]:
+        """Return how many transforms there are in each state that any is in."""
+        ...
+
+    def lookups(self) -> dict[str, int]:
+        """Return how many datasets wait for their lookup, and how many are looked for."""
+        ...
+
+    def finished_since(self, when: datetime) -> list[Finished]:
+        """Return files whose results were stored later than `when`, the oldest first."""
         ...
 
     def archive(self, request_id: str) -> None:
