@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import threading
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pyarrow import lib
 
 from sxdask.core.errors import RequestError, SystemFaultError
+from sxdask.service.addresses import is_loopback
 from sxdask.service.flight.server import FlightServer, Parts
 
 if TYPE_CHECKING:
@@ -50,22 +50,6 @@ def require_safe(host: str, parts: Parts, *, insecure: bool) -> None:
             f"{host!r} lets other machines in, without {' and without '.join(missing)}",
             hint="give --token-file, --tls-cert and --tls-key; or say --insecure if it is meant",
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach `host`.
-
-    Examples
-    --------
-    >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
-    (True, False)
-    """
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 @contextmanager
