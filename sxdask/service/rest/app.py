@@ -2,60 +2,85 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 
 from sxdask import __version__
-from sxdask.service.rest import datasets, tokens, transformations, wire
+from sxdask.service.rest import (
+    datasets,
+    health,
+    metrics,
+    replies,
+    tokens,
+    transformations,
+    wire,
+)
 from sxdask.service.rest.codegens import images
 from sxdask.service.rest.faults import add_handlers
-from sxdask.service.rest.limits import Limits
+from sxdask.service.rest.limits import Limits, OneSlash, OwnSite
 from sxdask.service.rest.parts import PartsOf
+from sxdask.service.rest.trail import Trail
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
-
     from sxdask.service.rest.parts import Parts
 
-    Scope = MutableMapping[str, Any]
-    App = Callable[[Scope, Any, Any], Awaitable[None]]
-
-_SLASHES: Final = re.compile("/{2,}")
+_TAGS: Final = [
+    {"name": "service", "description": "What the service is, and how it is."},
+    {"name": "transforms", "description": "Requests: submit, look, cancel, try again, delete."},
+    {"name": "datasets", "description": "Lists of files that were looked up."},
+    {"name": "users", "description": "Tokens, and users for administrators."},
+]
 
 
 def make_app(parts: Parts) -> FastAPI:
     """Return the application over `parts`; nothing is started."""
-    app = FastAPI(title="sxdask", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="sxdask",
+        summary="ServiceX's interface over Dask",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_tags=_TAGS,
+    )
     app.state.parts = parts
+    app.state.metrics = metrics.Metrics(parts)
+    app.state.readiness = health.Readiness({"database": parts.store.by_status, **parts.checks})
     add_handlers(app)
-    app.add_middleware(Limits)
-    app.add_middleware(OneSlash)
 
-    @app.get("/servicex", tags=["service"])
-    def show_info(parts: PartsOf) -> dict[str, Any]:
-        """Return what this service is and can."""
-        return wire.info(images(with_python=parts.policy.allow_python))
+    @app.get(
+        "/servicex",
+        tags=["service"],
+        summary="What this service is and can",
+        response_model=replies.Info,
+    )
+    def show_info(parts: PartsOf) -> JSONResponse:
+        """Return the version, the codegens by name, and what clients may rely on."""
+        return JSONResponse(wire.info(images(with_python=parts.policy.allow_python)))
 
-    @app.get("/healthz", tags=["service"])
-    def show_health() -> dict[str, str]:
-        """Say that the process answers."""
-        return {"status": "ok"}
+    @app.get(
+        "/multiple-codegen-list",
+        tags=["service"],
+        summary="Codegens (as clients before 3.1 ask for them)",
+        response_model=dict[str, str],
+    )
+    def show_codegens(parts: PartsOf) -> JSONResponse:
+        """Return the codegens by name."""
+        return JSONResponse(images(with_python=parts.policy.allow_python))
 
-    for router in (transformations.ROUTER, datasets.ROUTER, tokens.ROUTER):
+    for router in (
+        health.ROUTER,
+        metrics.ROUTER,
+        transformations.ROUTER,
+        transformations.SIGNING,
+        datasets.ROUTER,
+        tokens.ROUTER,
+    ):
         app.include_router(router)
+    # The last one is the outermost.
+    app.add_middleware(Limits, parts=parts)
+    app.add_middleware(OwnSite, parts=parts)
+    app.add_middleware(OneSlash)
+    app.add_middleware(Trail, seen=app.state.metrics.seen)
     return app
-
-
-class OneSlash:
-    """Take ``//servicex`` for ``/servicex``: an endpoint may be written with a slash at its end."""
-
-    def __init__(self, app: App) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        """Pass the request on."""
-        if scope["type"] == "http" and "//" in scope["path"]:
-            scope = {**scope, "path": _SLASHES.sub("/", scope["path"])}
-        await self.app(scope, receive, send)

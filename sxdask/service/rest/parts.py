@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
 from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from sxdask.core.errors import FileMissingError
-from sxdask.service.auth.tokens import TokenRefusedError
-from sxdask.service.rest.faults import ForbiddenError, UnknownUserError
+from sxdask.service.auth.attempts import Attempts
+from sxdask.service.auth.places import Places
+from sxdask.service.auth.tokens import Claims, Kind, TokenRefusedError
+from sxdask.service.rest.faults import ForbiddenError, TooManyError, UnknownUserError
+from sxdask.service.rest.selections import SelectionLimits
 
 if TYPE_CHECKING:
+    from sxdask.service.auth.oidc import Oidc
     from sxdask.service.auth.tokens import Tokens
     from sxdask.service.database.users import User, Users
+    from sxdask.service.logs.setup import Logs
     from sxdask.service.transforms.ports import Engine, ObjectStore, Transform, TransformStore
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -22,7 +29,33 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What an operator decides. With `auth` off everybody may do everything."""
+    """What an operator decides.
+
+    Attributes
+    ----------
+    auth
+        With False everybody may do everything.
+    allow_python
+        Whether requests may be Python functions.
+    default_scheme
+        Of a DID without one.
+    schemes
+        Of DIDs that can be looked up.
+    max_files
+        Of one list.
+    url_seconds
+        How long signed URLs are good.
+    public_url
+        Where users reach the service, without a slash at the end.
+    places
+        Which files users may have read.
+    selections
+        How long and deep selections may be; `allow_python` goes first.
+    host_names
+        Names that this service answers to, without port; empty for any. Without
+        authentication they keep web pages of others from talking to a service
+        on this machine under a name of theirs.
+    """
 
     auth: bool = False
     allow_python: bool = False
@@ -31,11 +64,25 @@ class Policy:
     max_files: int = 100_000
     url_seconds: int = 365 * 24 * 3600
     public_url: str = ""
+    places: Places = field(default_factory=Places)
+    max_selection_bytes: int = 1024 * 1024
+    max_nesting: int = 200
+    host_names: frozenset[str] = frozenset()
+
+    @property
+    def selections(self) -> SelectionLimits:
+        """What a selection may be."""
+        return SelectionLimits(self.max_selection_bytes, self.max_nesting, self.allow_python)
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts that routes work with."""
+    """The parts that routes work with.
+
+    `checks` are asked by ``/readyz``, by name: each returns, or raises if its
+    part does not work. `oidc` is how users sign in to the pages; `dask_link`
+    gives the address of the Dask dashboard as browsers reach it.
+    """
 
     store: TransformStore
     users: Users
@@ -43,6 +90,11 @@ class Parts:
     objects: dict[str, ObjectStore]
     tokens: Tokens
     policy: Policy = field(default_factory=Policy)
+    logs: Logs | None = None
+    checks: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    attempts: Attempts = field(default_factory=Attempts)
+    oidc: Oidc | None = None
+    dask_link: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +129,49 @@ def parts_of(request: Request) -> Parts:
     return cast("Parts", request.app.state.parts)
 
 
-def bearer(request: Request) -> str | None:
-    """Return the token in the headers."""
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" and token.strip() else None
+PartsOf = Annotated["Parts", Depends(parts_of)]
+_ACCESS: Final = HTTPBearer(
+    bearerFormat="JWT",
+    scheme_name="access token",
+    description="From /token/refresh, or a file that BEARER_TOKEN_FILE names.",
+    auto_error=False,
+)
+_REFRESH: Final = HTTPBearer(
+    bearerFormat="JWT",
+    scheme_name="refresh token",
+    description="From the profile page, or `sxdask user token`.",
+    auto_error=False,
+)
+Bearer = HTTPAuthorizationCredentials | None
 
 
-def caller(request: Request) -> Caller:
+def claims_of(request: Request, parts: Parts, token: Bearer, kind: Kind) -> Claims:
+    """Return what the token of `request` says.
+
+    Raises
+    ------
+    UnknownUserError
+        If there is none, or it is no good.
+    TooManyError
+        If bad ones came from the same address before.
+    """
+    if token is None:
+        raise UnknownUserError(f"there is no {kind} token; get one from your profile page")
+    address = request.client.host if request.client else ""
+    if seconds := parts.attempts.wait(address, token.credentials):
+        raise TooManyError("there were too many bad tokens from your address", seconds)
+    try:
+        claims = parts.tokens.read(token.credentials, kind)
+    except TokenRefusedError as error:
+        parts.attempts.failed(address)
+        raise UnknownUserError(str(error)) from error
+    request.state.user = claims.user_id
+    return claims
+
+
+def caller(
+    request: Request, parts: PartsOf, token: Annotated[Bearer, Depends(_ACCESS)] = None
+) -> Caller:
     """Return who is asking, by the access token.
 
     Raises
@@ -91,26 +179,23 @@ def caller(request: Request) -> Caller:
     UnknownUserError
         Without a good token of a user who was let in.
     """
-    parts = parts_of(request)
     if not parts.policy.auth:
         return Caller(None)
-    token = bearer(request)
-    if token is None:
-        raise UnknownUserError("there is no access token; get one from your profile page")
-    try:
-        claims = parts.tokens.read(token, "access")
-    except TokenRefusedError as error:
-        raise UnknownUserError(str(error)) from error
+    claims = claims_of(request, parts, token, "access")
     user = parts.users.get(claims.user_id)
     if user is None:
         raise UnknownUserError("the user of this token is gone")
+    if claims.parent and not claims.is_of(user.token_id):
+        raise UnknownUserError("this token was revoked")
     if user.pending:
         raise UnknownUserError("this user waits for approval")
+    if token is not None:
+        parts.attempts.succeeded(token.credentials)
     return Caller(user)
 
 
-PartsOf = Annotated["Parts", Depends(parts_of)]
 CallerOf = Annotated[Caller, Depends(caller)]
+RefreshToken = Annotated[Bearer, Depends(_REFRESH)]
 
 
 def transform_of(parts: Parts, who: Caller, request_id: str) -> Transform:

@@ -6,9 +6,9 @@ a status in which one is missing or null that they know.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sxdask import __version__
 
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sxdask.service.transforms.ports import (
+        Cause,
         ClientAccess,
         DatasetFile,
         DatasetRecord,
+        EngineProgress,
+        Statistics,
         StoredResult,
         Transform,
     )
@@ -28,8 +31,25 @@ MAX_SELECTION: Final = 10_485_760
 CAPABILITIES: Final = [
     "poll_local_transformation_results",
     f"long_sample_titles_{MAX_TITLE}",
+    "post_cancel_transform",
     "resubmit_failed_files",
 ]
+MAX_ID: Final = 2**31 - 1
+"""Of numbers in the database."""
+
+
+def _storable(text: str) -> str:
+    """Refuse what no database and no reply can hold."""
+    if "\0" in text:
+        raise ValueError("text with a null character")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("text with half a character") from None
+    return text
+
+
+Text: TypeAlias = Annotated[str, AfterValidator(_storable)]
 
 
 def _hyphenated(name: str) -> str:
@@ -41,16 +61,40 @@ class Submission(BaseModel):
 
     model_config = ConfigDict(alias_generator=_hyphenated, populate_by_name=True, extra="ignore")
 
-    title: str | None = Field(default=None, max_length=MAX_TITLE)
-    did: str | None = None
-    file_list: list[str] | None = None
-    selection: str = Field(max_length=MAX_SELECTION)
-    codegen: str = "uproot"
+    title: Text | None = Field(
+        default=None, max_length=MAX_TITLE, description="Name of the sample, for people."
+    )
+    did: Text | None = Field(
+        default=None, description="Dataset as scheme://name[?files=N]; or else file-list."
+    )
+    file_list: list[Text] | None = Field(default=None, description="URLs of files; or else did.")
+    selection: Text = Field(
+        max_length=MAX_SELECTION, description="What to read, in the language of the codegen."
+    )
+    codegen: Text = Field(
+        default="uproot", max_length=128, description="A key of code-gen-image of /servicex."
+    )
     result_destination: Literal["object-store", "volume"] = "object-store"
     result_format: Literal["parquet", "root-file", "root-rntuple"] = "parquet"
-    tree_name: str | None = None
-    workers: int | None = Field(default=None, ge=1)
-    priority: int = Field(default=0, ge=-10, le=10)
+    tree_name: Text | None = Field(default=None, max_length=1_024)
+    workers: int | None = Field(default=None, ge=1, le=MAX_ID, description="A hint.")
+    priority: int = Field(
+        default=0, ge=-10, le=10, description="Among one's own transforms; sxdask alone has it."
+    )
+
+
+class FileUrls(BaseModel):
+    """Which results to sign."""
+
+    request_id: Text = Field(max_length=64)
+    file_list: list[Text] = Field(max_length=100_000)
+    scheme: Literal["http", "xrootd"] | None = None
+
+
+class Acceptance(BaseModel):
+    """Whose waiting ends."""
+
+    email: Text = Field(min_length=1, max_length=320)
 
 
 def info(images: dict[str, str]) -> dict[str, Any]:
@@ -117,6 +161,62 @@ def result(stored: StoredResult) -> dict[str, Any]:
         "created_at": stored.created.replace(tzinfo=None).isoformat(timespec="microseconds"),
         "error-code": found.code,
         "error-message": found.message,
+    }
+
+
+def short_status(transform: Transform, sums: Statistics | None) -> dict[str, Any]:
+    """Return counts and times of a transform, and sums over its good results if it has any."""
+    state = transform.state
+    stats = None
+    if sums is not None:
+        stats = {
+            "min-time": sums.min_seconds,
+            "max-time": sums.max_seconds,
+            "avg-time": sums.seconds / sums.files,
+            "total-time": sums.seconds,
+            "avg-rate": sums.rows / sums.seconds if sums.seconds > 0 else 0.0,
+            "total-bytes": sums.bytes,
+            "total-events": sums.rows,
+        }
+    return {
+        "status": state.status.value,
+        "request-id": transform.request_id,
+        "submit-time": _zulu(transform.submitted),
+        "finish-time": None if transform.finished is None else _zulu(transform.finished),
+        "files-completed": state.completed,
+        "files-processed": state.completed,
+        "files-failed": state.failed,
+        "files-skipped": state.failed,
+        "files-remaining": state.remaining if state.files else None,
+        "stats": stats,
+    }
+
+
+def cause(found: Cause) -> dict[str, Any]:
+    """Return failures of one cause."""
+    return {
+        "code": found.code,
+        "message": found.message,
+        "files": found.files,
+        "example": found.example,
+    }
+
+
+def deployment(progress: EngineProgress) -> dict[str, Any]:
+    """Return tasks in the words of a Kubernetes deployment, and in ours."""
+    at_work = progress.reading + progress.computing + progress.uploading
+    return {
+        "replicas": at_work + progress.queued,
+        "ready_replicas": at_work,
+        "available_replicas": at_work,
+        "updated_replicas": at_work,
+        "unavailable_replicas": progress.queued,
+        "queued": progress.queued,
+        "reading": progress.reading,
+        "computing": progress.computing,
+        "uploading": progress.uploading,
+        "bytes_per_second": progress.bytes_per_second,
+        "seconds_left": progress.seconds_left,
     }
 
 

@@ -1,0 +1,154 @@
+"""Selections are read when they are submitted, so that a mistake is told at once and not by files.
+
+The data are not known yet: names of branches and their types are looked at when
+files are. So text is read with the parsers of the planner alone, or with the
+planner over data in which every name is a branch of any type; what could only
+be wrong for such data is let through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sxdask.core.errors import (
+    RequestError,
+    RequestTooLargeError,
+    SelectionSyntaxError,
+    SelectionTypeError,
+    UnknownBranchError,
+    UnreadableBranchError,
+)
+from sxdask.core.types import Field, Schema, Unknown
+from sxdask.plan.lexer import require_size
+from sxdask.plan.place import SourceText
+
+if TYPE_CHECKING:
+    from sxdask.plan.lexer import Limits
+
+_NAME: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+# A branch may be called anything; text of these signs alone may be such a name.
+_ODD_NAME: Final = re.compile(r"[\w ./:@#$-]*\w")
+_NO_FUNCTION: Final = re.compile(r"('\w+') is a branch and cannot be called")
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionLimits:
+    """How long and how deep a selection may be; a `Limits` of the planner."""
+
+    max_selection_bytes: int = 1024 * 1024
+    max_nesting: int = 200
+    allow_python: bool = False
+
+
+def require_selection(language: str, selection: str, limits: Limits) -> None:
+    """Refuse what cannot be a selection in `language`, before any file is looked at.
+
+    Raises
+    ------
+    RequestError
+        If it is empty, not of the form of the language, wrong in syntax (with
+        the place), or beyond a limit.
+    """
+    if not selection.strip():
+        raise RequestError("the selection is empty", hint="say what to read")
+    require_size(selection, limits)
+    try:
+        _READERS[language](selection, limits)
+    except (UnknownBranchError, UnreadableBranchError):
+        pass  # the data say
+    except SelectionTypeError as error:
+        if found := _NO_FUNCTION.match(error.problem):
+            place = error.problem.partition("\n")[2]
+            raise SelectionSyntaxError(f"there is no function {found[1]}\n{place}") from None
+    except (RecursionError, MemoryError):
+        raise RequestTooLargeError(
+            "the selection nests deeper than can be read", hint="write it flatter"
+        ) from None
+
+
+def _read_qastle(selection: str, limits: Limits) -> None:
+    from sxdask.plan.func_adl.qastle_text import parse_qastle
+
+    parse_qastle(selection, limits)
+
+
+def _read_uproot_raw(selection: str, limits: Limits) -> None:
+    from sxdask.plan.frontends.uproot_raw import UprootRawFrontend
+
+    try:
+        plan = UprootRawFrontend(limits).parse(selection, _AnyData())
+        if not plan.outputs and not plan.copies:
+            raise RequestError("the selection has no query", hint="give one with a treename")
+    except SelectionSyntaxError as error:
+        if _ODD_NAME.fullmatch(str(error.context.get("text", "")).strip()) is None:
+            raise
+
+
+def _read_tcut(selection: str, limits: Limits) -> None:
+    from sxdask.plan.tcut.parser import parse_formula
+
+    parse_formula(SourceText(selection), limits)
+
+
+def _read_skyhook(selection: str, limits: Limits) -> None:
+    from sxdask.plan.skyhook.tokens import split
+
+    split(SourceText(selection), limits)
+
+
+def _read_python(selection: str, limits: Limits) -> None:
+    from sxdask.plan.frontends.python import PythonFrontend
+
+    PythonFrontend(limits).parse(selection, _AnyData())
+
+
+_READERS: Final = {
+    "qastle": _read_qastle,
+    "uproot-raw": _read_uproot_raw,
+    "tcut": _read_tcut,
+    "skyhook": _read_skyhook,
+    "python": _read_python,
+}
+
+
+class _AnySchema(Schema):
+    """Columns of a tree in which every plain name is one, of an unknown type."""
+
+    def __getitem__(self, name: str) -> Field:
+        if not _NAME.fullmatch(name):
+            raise KeyError(name)
+        return Field(name, Unknown())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+
+class _AnyData:
+    """Data with every tree; a `SchemaSource` of the planner."""
+
+    trees: Any = ()
+    default_tree: str | None = "tree"
+
+    class _Trees(tuple[str, ...]):
+        __slots__ = ()
+
+        def __contains__(self, name: object) -> bool:
+            return True
+
+    def __init__(self) -> None:
+        self.trees = self._Trees()
+
+    def schema(self, tree: str) -> Schema:
+        """Return columns of any name."""
+        return _AnySchema((), tree)
+
+    def cycles(self, tree: str) -> tuple[int, ...]:
+        """Return one cycle."""
+        del tree
+        return (1,)
