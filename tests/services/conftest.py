@@ -7,9 +7,19 @@ from pathlib import Path
 import pytest
 
 from tests.services.broker import broker, own_broker
+from tests.services.postgres import empty_postgres, postgres, postgres_server
 from tests.services.seaweedfs import bucket, s3_environment, s3_server
 
-__all__ = ["broker", "bucket", "own_broker", "s3_environment", "s3_server"]
+__all__ = [
+    "broker",
+    "bucket",
+    "empty_postgres",
+    "own_broker",
+    "postgres",
+    "postgres_server",
+    "s3_environment",
+    "s3_server",
+]
 
 HERE = Path(__file__).parent
 

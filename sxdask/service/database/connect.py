@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +14,6 @@ from sqlalchemy.exc import (
     DataError,
     IntegrityError,
     InterfaceError,
-    NoSuchModuleError,
 )
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 
@@ -28,11 +27,9 @@ WAIT_SECONDS: Final = 30
 # A service answers forty requests at a time; the engine and housekeeping come on top.
 _POOL: Final = {"pool_size": 20, "max_overflow": 40, "pool_timeout": WAIT_SECONDS}
 
-# auto_vacuum counts only before there is anything in the file. With FULL a commit is on the disk
-# when it returns: what a client was told is true after a power cut too. busy_timeout is for other
-# processes; threads of this one wait in line (`writing`).
+# With FULL a commit is on the disk when it returns: what a client was told is true after a power
+# cut too. busy_timeout is for other processes; threads of this one wait in line (`writing`).
 _SQLITE: Final = (
-    "auto_vacuum=INCREMENTAL",
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
@@ -103,24 +100,25 @@ def open_database(url: str) -> Engine:
 
 
 def _checked(url: str) -> URL:
-    hint = "use sqlite:////PATH/service.db or postgresql://USER@HOST/NAME"
     try:
         found = make_url(url)
-        kind = found.get_backend_name()
-        if kind in {"postgresql", "postgres"} and "+" not in found.drivername:
-            return found.set(drivername="postgresql+psycopg")
-        found.get_dialect()
-    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
-        problem = str(error).partition("\n")[0]
-        # What cannot be read as a URL may have a password anywhere.
-        shown = "it is no URL of one" if isinstance(error, ArgumentError | ValueError) else problem
-        raise RequestError(f"the database cannot be opened: {shown}", hint=hint) from None
-    if kind not in {"sqlite", "postgresql"}:
-        raise RequestError(f"the database cannot be opened: {kind} is not supported", hint=hint)
-    if kind == "sqlite" and found.database in {None, "", ":memory:"}:
-        # Each thread would have a database of its own.
-        raise RequestError("the database cannot be opened: it names no file", hint=hint)
+    except (ArgumentError, ValueError):  # what is no URL may have a password anywhere
+        raise _refused("it is no URL") from None
+    kind = found.get_backend_name()
+    if kind in {"postgresql", "postgres"}:
+        return found.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
+        raise _refused(f"{kind} is not supported")
+    if found.database in {None, "", ":memory:"}:
+        raise _refused("it names no file")  # each thread would have a database of its own
     return found
+
+
+def _refused(why: str) -> RequestError:
+    return RequestError(
+        f"the database cannot be opened: {why}",
+        hint="use sqlite:////PATH/service.db or postgresql://USER@HOST/NAME",
+    )
 
 
 @contextmanager
@@ -160,8 +158,7 @@ def _turn(engine: Engine) -> Iterator[None]:
     """Wait for the turn of this thread: SQLite itself would look again now and then."""
     turn = engine.get_execution_options().get("turn")
     if turn is None:
-        with nullcontext():
-            yield
+        yield
         return
     if not turn.acquire(timeout=WAIT_SECONDS):
         raise SystemFaultError(
@@ -215,6 +212,9 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # transactions begin where _begin_sqlite says
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={WAIT_SECONDS * 1000}")
+    if not cursor.execute("PRAGMA page_count").fetchone()[0]:
+        # Before there is anything in the file; later it would do nothing but wait for writers.
+        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
     for pragma in _SQLITE:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -154,14 +154,14 @@ class SqlStore(Datasets, Lifecycle, Figures):
         lock sees what was stamped before: stamps grow in the order of commits.
         """
         with writing(self.engine) as connection:
-            return _report(connection, request_id, result)
+            return report_row(connection, request_id, result)
 
     def report_all(self, results: Iterable[tuple[str, FileResult]]) -> list[bool]:
         """See `TransformStore.report_all`."""
         with writing(self.engine) as connection:
             # Always in the same order, so that no two wait for each other.
             found = sorted(enumerate(results), key=lambda item: item[1][0])
-            told = {place: _report(connection, *item) for place, item in found}
+            told = {place: report_row(connection, *item) for place, item in found}
             return [told[place] for place in sorted(told)]
 
     def resubmit_failed(self, request_id: str) -> int:
@@ -256,7 +256,8 @@ def _end(state: State, now: datetime) -> datetime | None:
     return now if state.status.is_final else None
 
 
-def _report(connection: Connection, request_id: str, result: FileResult) -> bool:
+def report_row(connection: Connection, request_id: str, result: FileResult) -> bool:
+    """Do what `TransformStore.report` says in a transaction that is open."""
     row = locked_or_none(connection, request_id)
     if row is None or Status(row.status).is_final:
         return False  # canceled, broken or removed meanwhile
