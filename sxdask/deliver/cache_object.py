@@ -1,4 +1,4 @@
-"""One stored result as bytes: an Arrow stream with LZ4 buffers, and a checksum behind it.
+"""One stored result as bytes: an Arrow stream (buffers LZ4 or plain), and a checksum behind it.
 
 What is stored are the buffers of an awkward array (or of the state of a fold)
 as they are, so that the very layout comes back, whatever its type. Each
@@ -33,7 +33,7 @@ class DamagedObjectError(ValueError):
     """The bytes are not those of a stored result, or not all of them."""
 
 
-def pack(head: Mapping[str, Any], buffers: Buffers) -> bytes:
+def pack(head: Mapping[str, Any], buffers: Buffers, *, compressed: bool = True) -> bytes:
     """Return the bytes of an object; `head` is kept as JSON."""
     schema = pa.schema(
         [pa.field(name, pa.large_binary(), nullable=False) for name in buffers],
@@ -41,7 +41,8 @@ def pack(head: Mapping[str, Any], buffers: Buffers) -> bytes:
     )
     columns = [_binary(values) for values in buffers.values()]
     out = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+    codec = "lz4" if compressed else None
+    options = pa.ipc.IpcWriteOptions(compression=codec, use_threads=False)
     with pa.ipc.new_stream(out, schema, options=options) as writer:
         writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
     data = memoryview(out.getvalue())
@@ -71,10 +72,11 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.uint8]
     return head, {name: _bytes_of(column) for name, column in columns}
 
 
-def array_to_object(array: ak.Array, **facts: Any) -> bytes:
+def array_to_object(array: ak.Array, *, compressed: bool = True, **facts: Any) -> bytes:
     """Return `array` as an object; `facts` go into its head."""
     form, length, buffers = ak.to_buffers(ak.to_packed(array))
-    return pack({**facts, "form": form.to_json(), "length": length}, buffers)
+    head = {**facts, "form": form.to_json(), "length": length}
+    return pack(head, buffers, compressed=compressed)
 
 
 def array_from_object(data: bytes) -> ak.Array:

@@ -6,11 +6,33 @@ each time; most columns of most partitions are one of the two.
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+
+def form_key(layout: Any) -> Hashable:
+    """Return a key that two layouts share if, and only if, they are of one form.
+
+    A form as JSON is one too, and takes longer than to convert the array.
+    """
+    notes = json.dumps(layout.parameters, sort_keys=True) if layout.parameters else ""
+    match layout:
+        case ak.contents.NumpyArray():
+            return ("numpy", layout.dtype.str, layout.inner_shape, notes)
+        case ak.contents.ListOffsetArray():
+            return ("list", layout.offsets.dtype.str, notes, form_key(layout.content))
+        case ak.contents.RecordArray():
+            names = None if layout.is_tuple else tuple(layout.fields)
+            return ("record", names, notes, *map(form_key, layout.contents))
+        case _:
+            return json.dumps(layout.form.to_dict())
 
 
 def shared_column(layout: Any, kind: pa.DataType, length: int) -> pa.Array | None:

@@ -12,7 +12,8 @@ import json
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import awkward as ak
 import numpy as np
@@ -20,16 +21,22 @@ import pyarrow as pa
 
 from sxdask._version import __version__
 from sxdask.core.errors import RequestError
-from sxdask.deliver.columns import shared_column
+from sxdask.deliver.columns import form_key, shared_column
 from sxdask.deliver.part import FACTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
+
+Facts: TypeAlias = "tuple[tuple[str, str], ...]"
 
 PREFIX = "sxdask:"
 """Namespace of our keys in schema and field metadata."""
 
 _ARROW_FILE = b"ARROW1"  # magic string of the Arrow columnar format, "IPC File Format"
+
+_MOST_FORMS = 256
+_lock = Lock()
+_descriptions: dict[Hashable, _Description] = {}
 
 COUNTER = f"{PREFIX}counter".encode()
 """Key of a field's metadata: the branch that counts the items of its lists, in the file."""
@@ -84,26 +91,22 @@ def to_table(
     >>> table.schema.field("pt").metadata[b"sxdask:type"]
     b'var * float64'
     """
-    known = _description(_form_of(array))
+    known = _description_of(array)
     if known.narrow:
         array = ak.transform(_widen, array)
-        known = _description(_form_of(array))
+        known = _description_of(array)
     if known.indexed:
         array = ak.transform(_with_content, array)
     own = {f"{PREFIX}{key}": value for key, value in (metadata or {}).items()}
     own = {f"{PREFIX}version": __version__, **own}
     table = _convert(array, known)
-    fields = [
-        field.with_metadata(_field_metadata(known, field, units or {}, counters or {}))
-        for field in table.schema
-    ]
+    noted = _noted(known, table.schema, units or {}, counters or {})
     kept = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    schema = pa.schema(fields, metadata=kept | own)
-    if not fields:
+    if not noted.names:
         # A table made of no column would forget its length; an emptied one remembers it.
         rows = pa.table({"row": pa.nulls(len(array))})
         return rows.replace_schema_metadata(kept | own).select([])
-    return pa.Table.from_arrays(table.columns, schema=schema)
+    return pa.Table.from_arrays(table.columns, schema=noted.with_metadata(kept | own))
 
 
 def metadata_of(table: pa.Table) -> dict[str, str]:
@@ -151,9 +154,9 @@ def _without_facts(table: pa.Table) -> pa.Table:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Description:
-    """What the form of an array says, for all arrays that have it.
+    """What the form of an array says, for all arrays that have it; one object a form.
 
     `plain` is the schema of plain Arrow types, None if there are none for it;
     `types` and `depths` are by column, `lossy` are the columns that plain
@@ -170,8 +173,17 @@ class _Description:
     narrow: bool
 
 
-def _form_of(array: ak.Array) -> str:
-    return json.dumps(array.layout.form.to_dict())
+def _description_of(array: ak.Array) -> _Description:
+    key = form_key(array.layout)
+    with _lock:
+        known = _descriptions.get(key)
+    if known is None:
+        known = _description(json.dumps(array.layout.form.to_dict()))
+        with _lock:
+            if len(_descriptions) >= _MOST_FORMS:
+                _descriptions.clear()
+            _descriptions[key] = known
+    return known
 
 
 @lru_cache(maxsize=256)
@@ -260,6 +272,28 @@ def _unsupported(array: ak.Array) -> str:
         except pa.ArrowNotImplementedError:
             return f"{array[name].type.content} ({name!r})"
     return str(array.type.content)
+
+
+def _noted(
+    known: _Description, schema: pa.Schema, units: Mapping[str, str], counters: Mapping[str, str]
+) -> pa.Schema:
+    """Return the fields of `schema` with what is known of each column."""
+    facts = (tuple(sorted(units.items())), tuple(sorted(counters.items())))
+    if known.plain is not None and schema.equals(known.plain):
+        return _noted_plain(known, *facts)
+    return _with_notes(known, schema, *facts)
+
+
+def _with_notes(known: _Description, schema: pa.Schema, units: Facts, counters: Facts) -> pa.Schema:
+    by_unit, by_counter = dict(units), dict(counters)
+    return pa.schema(
+        field.with_metadata(_field_metadata(known, field, by_unit, by_counter)) for field in schema
+    )
+
+
+@lru_cache(maxsize=256)
+def _noted_plain(known: _Description, units: Facts, counters: Facts) -> pa.Schema:
+    return _with_notes(known, known.plain, units, counters)
 
 
 def _field_metadata(

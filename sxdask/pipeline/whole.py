@@ -128,7 +128,8 @@ def _events(table: Lowered, rows: list[int], report: ReadReport, began: float) -
     yield RunStarted(len(pieces), len(last), entries, table.bytes_to_read)
     for place, (piece, count) in enumerate(zip(pieces, rows, strict=True)):
         own = ReadReport(entries_in=piece.num_entries, entries_out=count, results_reused=1)
-        own += report if not place else ReadReport()
+        if not place:
+            own += report
         yield PartitionDone(
             piece.index, public_url(piece.url), count, own, last[piece.url] == place
         )
@@ -139,6 +140,7 @@ def _keep(place: _Table, value: Any, reuse: Reuse) -> None:
     import awkward as ak
 
     from sxdask.deliver.cache_object import array_to_object, state_to_object
+    from sxdask.deliver.local import LocalStore
 
     rows = [reuse.rows.get(piece.index, 0) for piece in place.table.pieces]
     data: bytes | None = None
@@ -148,6 +150,8 @@ def _keep(place: _Table, value: Any, reuse: Reuse) -> None:
             value = {reduction[0].name: value}  # its state has a name
         data = state_to_object(value, rows=rows)
     elif isinstance(value, ak.Array) and value.nbytes <= MOST_BYTES:
-        data = array_to_object(value, rows=rows)
+        # on a disk what is read back at once is worth more than its room
+        packed = not isinstance(place.reader.cache.store, LocalStore)
+        data = array_to_object(value, compressed=packed, rows=rows)
     if data is not None and place.reader.cache.keep(place.name, data):
         reuse.added(len(data))

@@ -43,9 +43,12 @@ class YamlText:
         self.path = path
         text = _read(path)
         try:
-            self._root = yaml.compose(text, Loader=_StrictLoader)
-            # _StrictLoader makes plain values only, like safe_load.
-            self.values: Any = yaml.load(text, Loader=_StrictLoader)  # noqa: S506
+            loader = _StrictLoader(text)
+            try:
+                self._root = loader.get_single_node()
+                self.values: Any = loader.construct_document(self._root) if self._root else None
+            finally:
+                loader.dispose()
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise RecipeError(

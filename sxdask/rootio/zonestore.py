@@ -110,9 +110,15 @@ class _Zones(Mapping[str, ColumnZones]):
         self._rows = {name: row for row, name in enumerate(batch.column("name").to_pylist())}
         self._dtypes = batch.column("dtype").to_pylist()
         self._batch = batch
+        self._made: dict[str, ColumnZones] = {}  # each partition of a plan asks again
 
     def __getitem__(self, name: str) -> ColumnZones:
-        row = self._rows[name]
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = self._column(self._rows[name])
+        return made
+
+    def _column(self, row: int) -> ColumnZones:
         dtype = np.dtype(self._dtypes[row])
         counts = self._batch.column("count_low").is_valid()[row].as_py()
         return ColumnZones(
