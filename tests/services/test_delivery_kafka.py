@@ -26,6 +26,7 @@ from sxdask.deliver.sink import open_sink
 from sxdask.deliver.sinks.memory import MemorySink
 from sxdask.deliver.tasks import Labels
 from sxdask.deliver.work import Source
+from sxdask.testing import write_nanoaod
 from tests.readers import NumberRead, NumberReader, expected, pieces, source
 
 if TYPE_CHECKING:
@@ -92,6 +93,25 @@ def test_a_query_is_delivered_to_a_topic_by_the_workers_of_a_cluster(
     assert rows_in(url) == wanted
     again = query.deliver(url, client=client, storage_options={"partitions": 3})
     assert again == manifest
+
+
+def test_a_request_whose_statistics_are_known_by_now_is_the_same_delivery(
+    broker, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("SXDASK_PARTITION_BYTES", "20000")
+    path = write_nanoaod(tmp_path / "a.root", 3_000, entries_per_cluster=300)
+    url = broker.url()
+
+    def again() -> sx.Manifest:
+        query = sx.dataset([str(path)]).where("event <= 700").select("event", "MET_pt")
+        return query.deliver(url, scheduler="threads")
+
+    first, second = again(), again()
+    assert (first.rows, second.rows) == (700, 700)
+    assert {entry.object for entry in second.partitions} < {e.object for e in first.partitions}
+    assert [row["event"] for row in rows_in(url)] == list(range(1, 701))
+    assert second.verify() == []
+    assert again() == second
 
 
 def test_options_of_the_dataset_are_not_those_of_the_broker(broker, nanoaod) -> None:

@@ -220,7 +220,7 @@ class KafkaSink:
 
     def _look(self, delivery: Delivery) -> None:
         """Find the manifests in the topic: one to go on from, others to be in the way."""
-        names = {part.stem for part in delivery.parts}
+        names = {*delivery.pruned, *(part.stem for part in delivery.parts)}
         found = controls_in(self._topic.messages(CONTROL_PARTITION)).manifests
         self._old, self._others = None, []
         for item in found:
