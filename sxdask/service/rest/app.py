@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from sxdask import __version__
+from sxdask.service.pages.routes import add_pages
 from sxdask.service.rest import (
     datasets,
     health,
@@ -78,6 +79,7 @@ def make_app(parts: Parts) -> FastAPI:
         tokens.ROUTER,
     ):
         app.include_router(router)
+    add_pages(app)
     # The last one is the outermost.
     app.add_middleware(Limits, parts=parts)
     app.add_middleware(OwnSite, parts=parts)
