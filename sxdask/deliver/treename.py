@@ -41,13 +41,24 @@ def joined_schema(schemas: Sequence[pa.Schema], kind: str) -> pa.Schema:
                 f"and one {kind} table cannot hold both",
                 hint="use format='root-file', or leave merge='file' out: an object for each output",
             )
-    if TREENAME in first.names:
+    metadata = {key: value for key, value in (first.metadata or {}).items() if key != OUTPUT}
+    return telling(first, kind).with_metadata(metadata)
+
+
+def telling(schema: pa.Schema, kind: str) -> pa.Schema:
+    """Return `schema` with the column that tells the output, also where there is only one.
+
+    Raises
+    ------
+    RequestError
+        If another column has its name; `kind` is the format, for the message.
+    """
+    if TREENAME in schema.names:
         raise RequestError(
             f"a column is called {TREENAME!r}, as the one that tells outputs apart in {kind}",
             hint="give it another name, or use format='root-file'",
         )
-    metadata = {key: value for key, value in (first.metadata or {}).items() if key != OUTPUT}
-    return first.append(_FIELD).with_metadata(metadata)
+    return schema.append(_FIELD)
 
 
 def tagged(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -57,22 +57,30 @@ class Compiled:
         return fingerprint(self.optimized)
 
 
-def compile_plan(plan: Plan, source: Source, *, progress: IndexProgress | None = None) -> Compiled:
+def compile_plan(
+    plan: Plan,
+    source: Source,
+    *,
+    progress: IndexProgress | None = None,
+    optimized: tuple[Plan, tuple[Step, ...]] | None = None,
+) -> Compiled:
     """Optimise `plan` and lower it over the indexes of `source`.
+
+    `optimized` is what `optimized_plan` gave for a source with the same columns.
 
     The plan was checked against the first file when it was parsed, so that a
     wrong branch fails before any other file is looked at.
 
     A tree that may be missing and that no file has gives no table.
     """
-    optimized, steps = optimized_plan(plan, source)
-    found = [_lowered(output, source, progress) for output in optimized.outputs]
+    best, steps = optimized or optimized_plan(plan, source)
+    found = [_lowered(output, source, progress) for output in best.outputs]
     tables = [
         replace(table, position=position)
         for position, table in enumerate(found)
         if table is not None
     ]
-    return Compiled(plan, optimized, steps, tuple(tables), source)
+    return Compiled(plan, best, steps, tuple(tables), source)
 
 
 def _lowered(output: Output, source: Source, progress: IndexProgress | None) -> Lowered | None:

@@ -1,0 +1,400 @@
+"""The engine of the service: one thread that decides, a pool that waits, Dask that computes.
+
+What the engine knows changes in its one thread alone, by events that are
+posted to it; so no two of them meet. The store is the truth: after a restart,
+and every few seconds, the engine asks it what is unfinished.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from sxdask.core.errors import SxdaskError, SystemFaultError
+from sxdask.service.transforms.cluster import Cluster, is_gone
+from sxdask.service.transforms.course import Course, FileWork
+from sxdask.service.transforms.ending import Ending, Try
+from sxdask.service.transforms.fair import FairQueue, Limits
+from sxdask.service.transforms.limits import DEFAULT_LIMITS, EngineLimits
+from sxdask.service.transforms.loop import EventLoop
+from sxdask.service.transforms.orders import Order, work_of
+from sxdask.service.transforms.publishing import Publisher
+from sxdask.service.transforms.task import failure
+from sxdask.service.transforms.upkeep import Upkeep, result_name
+from sxdask.service.transforms.watching import overdue, silent, standstill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sxdask.service.transforms.ending import Verdict
+    from sxdask.service.transforms.lookups import Lookups
+    from sxdask.service.transforms.orders import Report
+    from sxdask.service.transforms.ports import (
+        DatasetFile,
+        EngineProgress,
+        ObjectStore,
+        Transform,
+        TransformStore,
+    )
+
+_LOG: Final = logging.getLogger(__name__)
+
+_POLL_SECONDS: Final = 5.0
+_WATCH_SECONDS: Final = 0.5
+_LOOKUP_SECONDS: Final = 30.0
+_SWEEP_AGAIN_SECONDS: Final = 15.0
+_FEWEST: Final = 8  # files at work while a cluster has no worker yet, so that it may grow
+_MANY: Final = 1_000_000
+
+
+class DaskEngine:
+    """Drives lookups and files of all transforms on a Dask cluster; see `Engine`.
+
+    Parameters
+    ----------
+    store, objects, lookups
+        Transforms, destinations by name, and what finds the files of datasets.
+    client
+        Makes a ``distributed.Client``; called again when its scheduler is lost.
+    limits
+        What is allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: TransformStore,
+        objects: Mapping[str, ObjectStore],
+        lookups: Lookups,
+        client: Callable[[], Any],
+        limits: EngineLimits = DEFAULT_LIMITS,
+    ) -> None:
+        self._limits = limits
+        self._publisher = Publisher(objects)
+        self._upkeep = Upkeep(store, self._publisher, lookups)
+        self._loop = EventLoop(self._turn, self._woken)
+        self._ending = Ending(store, self._publisher, self._loop.stopping)
+        self._cluster = Cluster(
+            client, post=self._loop.post, run=self._loop.run, on_beat=self._beat
+        )
+        self._courses: dict[str, Course] = {}
+        self._sent: dict[str, FileWork] = {}  # by attempt, while its task may run
+        self._queue: FairQueue[FileWork] = FairQueue(Limits(1, 1, 1), limits.weights)
+        self._is_woken = True
+        self._is_looking = False
+        self._next_poll = self._next_watch = 0.0
+        self._moved = time.monotonic()
+        self._shown: dict[str, EngineProgress] = {}
+        self._is_first_look = True
+
+    def start(self) -> None:
+        """See `Engine.start`."""
+        self._loop.start()
+
+    def wake(self) -> None:
+        """See `Engine.wake`."""
+        self._loop.post(self._woken)
+
+    def stop(self) -> None:
+        """See `Engine.stop`."""
+        self._loop.stop()
+        self._loop.finish()
+        self._cluster.close([work.future for work in self._sent.values()])
+
+    def progress(self, request_id: str) -> EngineProgress | None:
+        """See `Engine.progress`."""
+        return self._shown.get(request_id)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the engine's thread lives and takes its turns."""
+        return self._loop.is_well
+
+    def _woken(self) -> None:
+        self._is_woken = True
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        if self._cluster.look():
+            for work in list(self._sent.values()):
+                self._forgotten(work)
+        if (self._is_woken or now >= self._next_poll) and not self._is_looking:
+            self._is_woken, self._is_looking = False, True
+            self._next_poll = now + _POLL_SECONDS
+            self._loop.run(self._look)
+        self._fill(now)
+        if now >= self._next_watch:
+            self._next_watch = now + _WATCH_SECONDS
+            self._watch(now)
+
+    # What is there to do: the store is asked in the pool, and the answer is taken in the thread.
+
+    def _look(self) -> None:
+        found = None
+        try:
+            found = self._upkeep.unfinished()
+        finally:
+            self._loop.post(lambda: self._looked(found))
+
+    def _looked(self, found: list[Transform] | None) -> None:
+        self._is_looking = False
+        if found is None:
+            return
+        now = time.monotonic()
+        for gone in self._courses.keys() - {item.request_id for item in found}:
+            self._over(self._courses[gone])
+        for transform in found:
+            self._attend(transform, now)
+        self._is_first_look = False
+
+    def _attend(self, transform: Transform, now: float) -> None:
+        course = self._courses.get(transform.request_id)
+        if course is None:
+            course = Course(transform, now, is_dirty=self._is_first_look)
+            self._courses[transform.request_id] = course
+        if course.transform.state != transform.state:
+            course.moved = now
+        course.transform, state = transform, transform.state
+        if not state.looked_up and now - course.asked > _LOOKUP_SECONDS:
+            course.asked = now
+            self._loop.run(lambda: self._upkeep.look_up(transform))
+        needs = not course.is_ready or state.remaining > course.left
+        if needs and not course.is_preparing:
+            course.is_preparing = True
+            self._loop.run(lambda: self._prepare(course))
+
+    def _prepare(self, course: Course) -> None:
+        files: list[DatasetFile] = []
+        trouble = "something failed that should not: see the log"
+        try:
+            files = self._upkeep.prepare(course)
+            trouble = ""
+        except SxdaskError as error:
+            trouble = error.problem
+            _LOG.warning("transform %s cannot begin yet: %s", course.request_id, trouble)
+        finally:
+            self._loop.post(lambda: self._prepared(course, files, trouble))
+
+    def _prepared(self, course: Course, files: list[DatasetFile], trouble: str) -> None:
+        course.is_preparing, course.trouble = False, trouble
+        if trouble or self._courses.get(course.request_id) is not course:
+            return
+        course.is_ready = True
+        new = course.add(files)
+        if new:
+            course.moved = time.monotonic()
+            self._enqueue(course, new)
+
+    def _enqueue(self, course: Course, works: list[FileWork]) -> None:
+        new = course.transform.new
+        self._queue.add(course.request_id, works, user=new.submitted_by, priority=new.priority)
+
+    # What is at work.
+
+    def _fill(self, now: float) -> None:
+        limits = self._limits
+        self._queue.limits = Limits(
+            limits.files or max(2 * self._cluster.threads, _FEWEST),
+            limits.files_per_user or _MANY,
+            limits.files_per_transform or _MANY,
+        )
+        while self._cluster.is_ready and (taken := self._queue.take()):
+            self._send(self._courses[taken[0]], taken[1], now)
+
+    def _send(self, course: Course, work: FileWork, now: float) -> None:
+        transform, limits = course.transform, self._limits
+        attempt = uuid.uuid4().hex
+        try:
+            target, options = self._publisher.place(transform)
+            order = Order(
+                attempt=attempt,
+                work=work_of(transform, limits),
+                paths=work.file.paths,
+                object=result_name(transform, work.file),
+                target=target,
+                options=options,
+                still_seconds=limits.still_seconds,
+                seconds=max(1.0, limits.file_seconds - work.seconds),
+            )
+            work.send(attempt, order.object, order.seconds)
+            self._sent[attempt] = work
+            work.future = self._cluster.send(
+                attempt, pickle.dumps(order), lambda: self._done(work, attempt)
+            )
+            course.began = course.began or now
+        except SystemFaultError:  # the cluster is lost
+            self._forgotten(work)
+        except SxdaskError as error:
+            self._sent.pop(attempt, None)
+            work.rest("done")
+            self._queue.done(course.request_id)
+            self._break(course, error.problem)
+
+    def _beat(self, worker: str, attempts: Mapping[str, tuple[str, int]]) -> None:
+        now = time.monotonic()
+        for attempt, (stage, num_bytes) in attempts.items():
+            work = self._sent.get(attempt)
+            if (
+                work is not None
+                and work.phase == "sent"
+                and work.hear(worker, stage, num_bytes, now)
+            ):
+                self._moved = self._courses[work.request_id].moved = now
+
+    def _done(self, work: FileWork, attempt: str) -> None:
+        """Take notice that a task has ended; its end is worked out in the pool."""
+        if work.attempt != attempt or work.phase != "sent":
+            return  # given up: what it stored is swept away
+        if is_gone(work.future):
+            self._forgotten(work)
+            return
+        course, future = self._courses[work.request_id], work.future
+        work.phase = "ending"
+        this = Try(course.transform, work.file, work.object, work.seconds)
+        self._loop.run(lambda: self._end(work, attempt, this, future))
+
+    def _end(self, work: FileWork, attempt: str, this: Try, future: Any) -> None:
+        verdict: Verdict = "failed"
+        report: Report | None = None
+        try:
+            verdict, report = self._ending.of_future(this, future)
+        except Exception as error:
+            report = failure(this.file.paths[0], error)
+            raise
+        finally:
+            self._loop.post(lambda: self._judge(work, attempt, verdict, report))
+
+    def _store_failure(self, work: FileWork, attempt: str, this: Try, report: Report) -> None:
+        verdict: Verdict = "lost"
+        try:
+            verdict = self._ending.store(this, report)
+        finally:
+            self._loop.post(lambda: self._judge(work, attempt, verdict, report))
+
+    def _judge(self, work: FileWork, attempt: str, verdict: Verdict, report: Report | None) -> None:
+        if work.attempt != attempt or verdict == "stopped":
+            return
+        course, now = self._courses[work.request_id], time.monotonic()
+        self._moved = course.moved = now
+        if verdict == "lost" or report is None:
+            self._forgotten(work)
+            return
+        if verdict == "failed":
+            self._failed(course, work, report)
+            return
+        del self._sent[attempt]
+        self._queue.done(course.request_id)
+        course.end(work, report, now)
+        reason = course.mistake(self._limits.fail_fast) if verdict == "stored" else None
+        if reason and (course.left or not course.transform.state.looked_up):
+            self._break(course, reason)
+        if verdict == "refused" or not course.left:
+            self._woken()
+
+    def _failed(self, course: Course, work: FileWork, report: Report) -> None:
+        """Try a file again after a pause, or store that it failed."""
+        limits = self._limits
+        work.seconds += report.seconds
+        course.is_dirty = True
+        if report.stuck >= limits.stuck_threads and report.worker:
+            self._cluster.restart(report.worker)
+        if report.transient and work.tries < limits.tries and work.seconds < limits.file_seconds:
+            del self._sent[work.attempt]
+            work.rest("pausing")
+            self._queue.done(course.request_id)
+            pause = limits.pause_seconds * 2 ** (work.tries - 1)
+            self._loop.later(pause, lambda: self._again(course, work))
+            return
+        this = Try(course.transform, work.file, work.object, work.seconds)
+        attempt = work.attempt
+        self._loop.run(lambda: self._store_failure(work, attempt, this, report))
+
+    def _again(self, course: Course, work: FileWork) -> None:
+        if self._courses.get(course.request_id) is course and work.phase == "pausing":
+            work.phase = "waiting"
+            self._enqueue(course, [work])
+
+    def _forgotten(self, work: FileWork) -> None:
+        """Send a file again whose task is lost; that is no try of its own."""
+        self._sent.pop(work.attempt, None)
+        self._courses[work.request_id].is_dirty = True
+        work.tries -= 1
+        work.rest("waiting")
+        self._queue.again(work.request_id, work)
+        self._queue.done(work.request_id)
+
+    # What ends.
+
+    def _over(self, course: Course) -> None:
+        """Forget a transform that has ended, however it did."""
+        request_id = course.request_id
+        del self._courses[request_id]
+        self._shown.pop(request_id, None)
+        self._queue.remove(request_id)
+        at_work = [work for work in course.files.values() if work.attempt]
+        self._cluster.cancel([work.future for work in at_work])
+        for work in at_work:
+            self._sent.pop(work.attempt, None)
+            work.rest("done")
+            self._queue.done(request_id)
+        if not at_work and not course.is_dirty:
+            self._loop.run(lambda: self._upkeep.tidy(course))
+        else:
+            self._loop.run(lambda: self._upkeep.sweep(course))
+            self._loop.later(
+                _SWEEP_AGAIN_SECONDS, lambda: self._loop.run(lambda: self._upkeep.sweep(course))
+            )
+
+    def _break(self, course: Course, reason: str) -> None:
+        """End a transform that cannot go on."""
+        if course.is_ending:
+            return
+        course.is_ending = True
+        self._queue.remove(course.request_id)
+        self._loop.run(lambda: self._break_off(course, reason))
+
+    def _break_off(self, course: Course, reason: str) -> None:
+        stored = False
+        try:
+            stored = self._upkeep.break_off(course, reason)
+        finally:
+            self._loop.post(lambda: self._broken(course, stored))
+
+    def _broken(self, course: Course, stored: bool) -> None:  # noqa: FBT001  of an event
+        course.is_ending = stored  # else the next watch asks again
+        self._woken()
+
+    def _watch(self, now: float) -> None:
+        """Look after what says nothing, and tell how far each transform is."""
+        for work in [item for item in self._sent.values() if item.phase == "sent"]:
+            if is_gone(work.future):
+                self._forgotten(work)
+            elif overdue(work, now):
+                self._give_up(work)
+        for worker, works in silent(self._sent.values(), now).items():
+            for work in works:
+                work.unhear()
+                self._courses[work.request_id].is_dirty = True
+            self._cluster.restart(worker)
+        for request_id, course in self._courses.items():
+            course.sample(now)
+            self._shown[request_id] = course.progress(now)
+            limit = self._limits.transform_still_seconds
+            reason = standstill(course, now, self._moved, limit, self._cluster.trouble(now))
+            if reason:
+                self._break(course, reason)
+
+    def _give_up(self, work: FileWork) -> None:
+        """Fail a file whose worker did not end it in time, as it should have."""
+        course = self._courses[work.request_id]
+        self._cluster.cancel([work.future])
+        error = SystemFaultError(
+            f"the file took more than {self._limits.file_seconds:g} s, and its worker says nothing",
+            hint="look at the log of the worker",
+        )
+        work.phase = "ending"
+        work.seconds = self._limits.file_seconds
+        self._failed(course, work, failure(work.file.paths[0], error))

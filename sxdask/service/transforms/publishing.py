@@ -1,0 +1,84 @@
+"""The engine's side of the objects: publish what waits, check it, remove what nobody wants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sxdask.core.errors import DeliveryError, RequestError
+from sxdask.deliver.store import open_store
+from sxdask.service.transforms.writing import STAGING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from sxdask.deliver.store import Store
+    from sxdask.service.transforms.ports import ObjectStore, Transform
+
+HIDDEN: Final = ".sxdask"
+
+
+class Publisher:
+    """Results of transforms in their destinations. Thread-safe; every call may take long."""
+
+    def __init__(self, objects: Mapping[str, ObjectStore]) -> None:
+        self._objects = objects
+
+    def prepare(self, transform: Transform) -> None:
+        """Make the place for the results; it may be there."""
+        self._of(transform).create(transform.request_id)
+
+    def place(self, transform: Transform) -> tuple[str, tuple[tuple[str, Any], ...]]:
+        """Return the URL that workers write below, and its options."""
+        objects = self._of(transform)
+        return objects.target(transform.request_id), tuple(objects.storage_options().items())
+
+    def publish(self, transform: Transform, name: str, staged: str, size: int) -> None:
+        """Make an attempt the object `name`, and see that a reader finds all of it.
+
+        Raises
+        ------
+        DeliveryError
+            If the attempt is gone, or the object has not `size` bytes.
+        """
+        store = self._store(transform)
+        try:
+            published = store.staging(STAGING).publish(name, staged, size)
+            store.settle([name])
+            found = store.size(name)
+        except RequestError as error:  # the bucket is gone, which is no mistake of the user's
+            raise DeliveryError(error.problem, hint=error.hint) from error
+        if not published and found != size:
+            raise DeliveryError(f"what was stored for {name!r} is gone", object=name)
+        if found != size:
+            raise DeliveryError(f"{name!r} has {found} bytes in place of {size}", object=name)
+
+    def drop(self, transform: Transform, name: str, staged: str) -> None:
+        """Remove an attempt that is not wanted."""
+        self._store(transform).staging(STAGING).drop(name, staged)
+
+    def remove(self, transform: Transform, name: str) -> None:
+        """Remove an object that has no result."""
+        self._store(transform).remove(name)
+
+    def sweep(self, transform: Transform, names: Collection[str], kept: Collection[str]) -> None:
+        """Remove what waits under `names`, and objects of these names that are not `kept`."""
+        store = self._store(transform)
+        store.staging(STAGING).clear(names, alone=True)
+        store.remove_folder(HIDDEN)
+        there = self._of(transform).sizes(transform.request_id)
+        store.remove_all([name for name in names if name in there and name not in kept])
+
+    def tidy(self, transform: Transform) -> None:
+        """Remove the folder in which objects waited, if nothing is in it."""
+        self._store(transform).remove_folder(HIDDEN, only_empty=True)
+
+    def forget(self, transform: Transform) -> None:
+        """Remove the place with all that is in it: the transform was deleted meanwhile."""
+        self._of(transform).remove(transform.request_id)
+
+    def _of(self, transform: Transform) -> ObjectStore:
+        return self._objects[transform.new.destination]
+
+    def _store(self, transform: Transform) -> Store:
+        target, options = self.place(transform)
+        return open_store(target, dict(options))

@@ -1,0 +1,98 @@
+"""Before a transform runs and after it is over: its place, its files, what is left behind.
+
+These steps ask the database and the storage and may take long; they run in
+the engine's pool.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from sxdask.core.errors import SxdaskError
+from sxdask.service.transforms.naming import object_name
+from sxdask.service.transforms.states import Broken
+
+if TYPE_CHECKING:
+    from sxdask.service.transforms.course import Course
+    from sxdask.service.transforms.lookups import Lookups
+    from sxdask.service.transforms.ports import DatasetFile, Transform, TransformStore
+    from sxdask.service.transforms.publishing import Publisher
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """Prepares transforms and cleans up after them; methods may run in many threads."""
+
+    def __init__(self, store: TransformStore, publisher: Publisher, lookups: Lookups) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._lookups = lookups
+
+    def unfinished(self) -> list[Transform] | None:
+        """Return what there is to do, None if the database does not answer."""
+        try:
+            return self._store.unfinished()
+        except SxdaskError as error:
+            _LOG.warning("the database does not answer: %s", error.problem)
+            return None
+
+    def look_up(self, transform: Transform) -> None:
+        """Let the files of a dataset be looked for, unless they are."""
+        record = self._store.dataset(transform.did_id)
+        if record is not None and record.lookup_status in {"created", "looking"}:
+            self._lookups.begin(record)
+
+    def prepare(self, course: Course) -> list[DatasetFile]:
+        """Make the place for results and return the files that have none.
+
+        Raises
+        ------
+        SxdaskError
+            If the database or the storage fails.
+        """
+        if not course.is_ready:
+            self._publisher.prepare(course.transform)
+        files = self._store.pending_files(course.request_id)
+        if not course.is_ready and course.is_dirty and files:
+            # What an engine that is gone left: nothing of these files is reported.
+            names = {result_name(course.transform, file) for file in files}
+            self._publisher.sweep(course.transform, names, ())
+        return files
+
+    def sweep(self, course: Course) -> None:
+        """Remove what was begun for a transform that is over."""
+        transform = course.transform
+        try:
+            now = self._store.transform(transform.request_id)
+            if now is None:  # deleted
+                self._publisher.forget(transform)
+            elif now.state.status.is_final:
+                results = self._store.results(transform.request_id, ok=True)
+                names = {result_name(transform, work.file) for work in course.files.values()}
+                self._publisher.sweep(transform, names, {item.result.object for item in results})
+        except SxdaskError as error:
+            _LOG.warning("leftovers of %s stay: %s", transform.request_id, error.problem)
+
+    def tidy(self, course: Course) -> None:
+        """Remove the folder in which objects waited; nothing is left in it."""
+        try:
+            self._publisher.tidy(course.transform)
+        except SxdaskError as error:
+            _LOG.warning("a folder of %s stays: %s", course.request_id, error.problem)
+
+    def break_off(self, course: Course, reason: str) -> bool:
+        """Store that a transform cannot go on; return whether that is stored."""
+        try:
+            self._store.apply(course.request_id, Broken(reason))
+        except SxdaskError as error:
+            _LOG.warning("the end of %s is not stored: %s", course.request_id, error.problem)
+            return False
+        _LOG.warning("transform %s is given up: %s", course.request_id, reason)
+        return True
+
+
+def result_name(transform: Transform, file: DatasetFile) -> str:
+    """Return what the result of a file is called, by every engine."""
+    return object_name(file.paths[0], file.id, transform.new.result_format)
