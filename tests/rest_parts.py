@@ -139,7 +139,9 @@ def open_site(folder: Path, **policy: Any) -> Iterator[Site]:
         users=Users(database),
         engine=engine,
         objects={"object-store": Results(folder / "results")},
-        tokens=Tokens(b"a secret of the tests, long enough"),
+        tokens=Tokens(
+            b"a secret of the tests, long enough for every algorithm that there is in JWT"
+        ),
         policy=decided,
     )
     app = make_app(parts)

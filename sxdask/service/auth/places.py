@@ -92,7 +92,7 @@ def addresses_of(host: str) -> list[str]:
     ['127.0.0.1']
     """
     try:
-        found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host.strip("[]").rstrip("."), None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return []
     return sorted({str(item[4][0]) for item in found})
