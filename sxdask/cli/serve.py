@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import threading
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand
 
-from sxdask.api.remote.protocol import DEFAULT_PORT
-from sxdask.cli.options import (
-    ClusterOption,
-    QuietOption,
-    WorkersOption,
-    open_cluster,
-    settings,
-)
+from sxdask.cli.options import ClusterOption, QuietOption, WorkersOption
+from sxdask.cli.serve_flight import FlightOptions, serve_flight
+from sxdask.cli.serve_rest import check_rest, serve_rest
+from sxdask.cli.stopping import stop_on_signals
 from sxdask.core.errors import RequestError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from sxdask.service.flight.server import Parts
 
 _SERVICES: Final = ("--flight",)
 """Options that name a service; each may stand alone or with an address."""
@@ -47,17 +33,47 @@ class ServeCommand(TyperCommand):
 
 def serve(  # noqa: PLR0913  one parameter an option
     *,
+    rest: Annotated[
+        bool,
+        typer.Option(
+            "--rest",
+            help="Serve clients of ServiceX; goes without saying unless --flight is given.",
+        ),
+    ] = False,
     flight: Annotated[
         str | None,
         typer.Option(
             "--flight", metavar="[HOST:PORT]", help="Serve Arrow Flight, here or at this address."
         ),
     ] = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on; 127.0.0.1.")
+    ] = None,
     port: Annotated[
-        int,
-        typer.Option("--port", min=0, max=65_535, help="Port to listen on; 0 takes a free one."),
-    ] = DEFAULT_PORT,
+        int | None,
+        typer.Option(
+            "--port",
+            min=0,
+            max=65_535,
+            help="Port to listen on; 5000, for Arrow Flight 5005. 0 takes a free one.",
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", help="Database, keys, logs and results of the service."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Settings of the service (YAML).")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Try every part of the service, say how it is, and end.")
+    ] = False,
+    auth: Annotated[
+        bool | None, typer.Option("--auth/--no-auth", help="Ask users for tokens.")
+    ] = None,
+    public_url: Annotated[
+        str | None, typer.Option("--public-url", help="Where users reach it, behind a proxy.")
+    ] = None,
     root: Annotated[
         list[str] | None,
         typer.Option(
@@ -72,14 +88,14 @@ def serve(  # noqa: PLR0913  one parameter an option
     workers: WorkersOption = None,
     token_file: Annotated[
         Path | None,
-        typer.Option("--token-file", help="Tokens that are let in, one a line: name token."),
+        typer.Option("--token-file", help="Flight: tokens that are let in, a line: name token."),
     ] = None,
     key_file: Annotated[
         Path | None,
         typer.Option(
             "--key-file",
-            help="A secret of 32 bytes or more that signs tickets, so that they outlive this "
-            "process. By default a random one.",
+            help="Flight: a secret of 32 bytes or more that signs tickets, so that they outlive "
+            "this process. By default a random one.",
         ),
     ] = None,
     tls_cert: Annotated[
@@ -97,131 +113,60 @@ def serve(  # noqa: PLR0913  one parameter an option
         typer.Option("--allow-python", help="Run Python functions that clients send."),
     ] = False,
     memory: Annotated[
-        str, typer.Option("--memory", metavar="SIZE", help="Most memory for results.")
+        str, typer.Option("--memory", metavar="SIZE", help="Flight: most memory for results.")
     ] = "1 GB",
     max_requests: Annotated[
-        int, typer.Option("--max-requests", min=1, help="Most streams at once.")
+        int, typer.Option("--max-requests", min=1, help="Flight: most streams at once.")
     ] = 64,
     ttl: Annotated[
-        str, typer.Option("--ttl", metavar="DURATION", help="How long a ticket is good.")
+        str, typer.Option("--ttl", metavar="DURATION", help="Flight: how long a ticket is good.")
     ] = "24h",
     quiet: QuietOption = False,
 ) -> None:
     """Serve requests to other programs, until Ctrl-C or SIGTERM.
 
-    With --flight: Arrow Flight, for clients of any language.
+    Clients of ServiceX, over REST; with --flight Arrow Flight, for any
+    language; with --rest --flight both.
     """
-    if flight is None:
-        raise RequestError("there is nothing to serve", hint="add --flight")
-    if flight:
-        host, port = _address(flight)
-    # gRPC writes what it thinks of refused handshakes to standard error.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from sxdask.requests.quantity import parse_bytes, parse_duration
-    from sxdask.service.flight.lifetime import flight_service, require_safe
-    from sxdask.service.flight.server import Parts
-    from sxdask.service.flight.tickets import Signer
-    from sxdask.service.flight.workers import Workers
-
-    _log(quiet=quiet)
-    with _stop_on_signals() as stop, open_cluster(cluster, workers) as client:
-        parts = Parts(
-            settings=settings(),
-            roots=_roots(root or ["."]),
-            tokens=_tokens(token_file),
-            signer=Signer(_key(key_file), ttl_s=parse_duration(ttl)),
-            workers=Workers(client),
-            budget_bytes=parse_bytes(memory),
-            most_streams=max_requests,
-            tls=_tls(tls_cert, tls_key),
+    arrow = None
+    if flight is not None:
+        arrow = FlightOptions(
+            address=flight,
+            host=host,
+            port=None if rest else port,
+            root=tuple(root or ()),
+            token_file=token_file,
+            key_file=key_file,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            insecure=insecure,
             allow_python=allow_python,
+            memory=memory,
+            max_requests=max_requests,
+            ttl=ttl,
         )
-        require_safe(host, parts, insecure=insecure)
-        with flight_service(host, port, parts) as running:
-            typer.echo("\n".join(_welcome(running.url, parts)))
-            sys.stdout.flush()
-            stop.wait()
-            if not quiet:
-                typer.echo("stopping", err=True)
-    if not running.has_ended:
-        sys.stdout.flush()
-        # A client that reads nothing holds one of gRPC's threads, which no exit waits out.
-        os._exit(0)
-
-
-def _welcome(url: str, parts: Parts) -> Iterable[str]:
-    yield f"serving Arrow Flight on {url}"
-    yield f"  reads    {parts.roots}"
-    state = parts.workers.state
-    yield f"  workers  {state['kind']}, {state['slots']} partitions at once"
-    if len(parts.tokens):
-        yield f"  clients  with a token; there are {len(parts.tokens)}"
+    if arrow is not None and not rest:
+        if check:
+            raise RequestError("--check tries the REST service", hint="leave --flight out")
+        with stop_on_signals() as stop:
+            serve_flight(arrow, cluster, workers, stop, quiet=quiet)
+        return
+    flags = {
+        "host": host,
+        "port": port,
+        "data_dir": data_dir,
+        "auth": auth,
+        "public_url": public_url,
+        "roots": root,
+        "cluster": cluster,
+        "workers": workers,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "insecure": insecure or None,
+        "allow_python": allow_python or None,
+        "log_level": "ERROR" if quiet else None,
+    }
+    if check:
+        check_rest(config, flags)
     else:
-        yield "  clients  all users who can reach this address; --token-file lets in only some"
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
-        raise RequestError(f"{text!r} is no address", hint="write HOST:PORT")
-    return host.strip("[]"), int(port)
-
-
-def _roots(places: list[str]) -> Any:
-    from sxdask.service.flight.roots import Roots
-
-    return Roots(places)
-
-
-def _tokens(file: Path | None) -> Any:
-    from sxdask.service.flight.auth import read_tokens
-
-    return read_tokens(file, os.environ)
-
-
-def _key(file: Path | None) -> bytes | None:
-    if file is None:
-        return None
-    from sxdask.service.flight.auth import read_secret_file
-    from sxdask.service.flight.tickets import LEAST_KEY_BYTES
-
-    key = read_secret_file(file).strip()
-    if len(key) < LEAST_KEY_BYTES:
-        raise RequestError(
-            f"the key in {str(file)!r} has fewer than {LEAST_KEY_BYTES} bytes",
-            hint="make one with: python -c 'import secrets; print(secrets.token_hex(32))'",
-        )
-    return key
-
-
-def _tls(certificate: Path | None, key: Path | None) -> tuple[bytes, bytes] | None:
-    if certificate is None and key is None:
-        return None
-    if certificate is None or key is None:
-        raise RequestError("TLS takes a certificate and its key", hint="give --tls-cert, --tls-key")
-    from sxdask.service.flight.auth import read_secret_file
-
-    return read_secret_file(certificate), read_secret_file(key)
-
-
-def _log(*, quiet: bool) -> None:
-    import logging
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger = logging.getLogger("sxdask.service")
-    logger.addHandler(handler)
-    logger.setLevel(logging.ERROR if quiet else logging.INFO)
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """Give an event that is set by Ctrl-C and by SIGTERM."""
-    stop = threading.Event()
-    names = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(name, lambda *_: stop.set()) for name in names]
-    try:
-        yield stop
-    finally:
-        for name, handler in zip(names, before, strict=True):
-            signal.signal(name, handler)
+        serve_rest(config, flags, arrow)

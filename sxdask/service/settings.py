@@ -155,7 +155,7 @@ class ServiceSettings(BaseSettings):
         default_factory=list, description="Hosts that may be read though they are not public."
     )
     schemes: Names = Field(
-        default_factory=lambda: ["rucio", "cernopendata", "xrootd"],
+        default_factory=lambda: ["rucio", "cernopendata", "xrootd", "catalog"],
         description="DIDs that are looked up.",
     )
     default_scheme: str = Field("rucio", description="Of a DID without a scheme.")

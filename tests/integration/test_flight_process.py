@@ -155,7 +155,7 @@ def test_it_says_where_it_listens_what_it_reads_and_whom_it_lets_in(nanoaod, tmp
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ([], "nothing to serve"),
+        (["--flight", "--check"], "tries the REST service"),
         (["--flight", "nowhere"], "is no address"),
         (["--flight", "127.0.0.1:99999"], "is no address"),
         (["--flight", "0.0.0.0:0"], "lets other machines in"),

@@ -156,6 +156,19 @@ class S3Objects:
             secret_key=self.reader_secret or self.secret_key,
         )
 
+    def describe(self) -> str:
+        """Return where it is."""
+        return self.endpoint
+
+    def ping(self) -> None:
+        """Raise if the store does not answer, or does not know the keys of the service."""
+        with self._faults(""):
+            try:
+                self._client.list_buckets()
+            except Exception as error:
+                if code_of(error) != "AccessDenied":  # known, and may not list them
+                    raise
+
     def check(self) -> str:
         """Make a bucket, write, read and remove an object; return what clients may do.
 

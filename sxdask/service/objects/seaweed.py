@@ -82,7 +82,7 @@ class SeaweedServer:
     @property
     def keys(self) -> Keys:
         """The keys, made the first time."""
-        file = self.folder / "keys.json"
+        file = private_folder(self.folder) / "keys.json"
         text = read_private(file)
         if text is not None:
             return Keys(**json.loads(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -70,6 +71,28 @@ class VolumeObjects:
         base = self.public_url or self.root.as_uri()
         folder = require_request_id(request_id)
         return {name: f"{base}/{folder}/{quote(require_flat(name))}" for name in names}
+
+    def describe(self) -> str:
+        """Return where it is."""
+        return str(self.root)
+
+    def check(self) -> str:
+        """Make a folder with a file and remove both; return how users get at results.
+
+        Raises
+        ------
+        SxdaskError
+            If one of these cannot be done.
+        """
+        request_id = str(uuid.uuid4())
+        self.create(request_id)
+        try:
+            with faults(self.target(request_id)):
+                (self._folder(request_id) / "check").write_bytes(b"sxdask")
+            self.sizes(request_id)
+        finally:
+            self.remove(request_id)
+        return f"users reach it at {self.public_url or 'the same path'}"
 
     def client_access(self) -> ClientAccess:
         """Return nothing that opens anything: there is no S3 here."""

@@ -1,0 +1,63 @@
+"""What a service needs beside itself: a place for results and a cluster, started together."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from sxdask.service.computing import Computing
+from sxdask.service.from_settings import embedded_store, own_store
+from sxdask.service.objects.profiles import worker_profile
+from sxdask.service.objects.seaweed import SeaweedServer
+from sxdask.service.objects.volume import VolumeObjects
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from sxdask.service.objects.s3 import S3Objects
+    from sxdask.service.settings import ServiceSettings
+
+OBJECT_STORE: Final = "object-store"
+VOLUME: Final = "volume"
+
+
+def open_outside(settings: ServiceSettings, stack: ExitStack) -> tuple[dict[str, Any], Computing]:
+    """Return the destinations of results by name, and the cluster; `stack` closes both.
+
+    Raises
+    ------
+    SxdaskError
+        If one of them does not start.
+    """
+    computing = Computing(
+        settings.cluster, **{"workers": settings.workers, **settings.cluster_options}
+    )
+    if settings.embeds_store:
+        store = _embedded(settings, stack, computing)
+    else:
+        store = own_store(settings, _profile(settings, stack, own_store(settings, "")))
+        stack.callback(computing.close)
+        computing.client()
+    objects: dict[str, Any] = {OBJECT_STORE: store}
+    if settings.volume is not None:
+        objects[VOLUME] = VolumeObjects(settings.volume, public_url=settings.volume_url)
+    return objects, computing
+
+
+def _embedded(settings: ServiceSettings, stack: ExitStack, computing: Computing) -> S3Objects:
+    server = SeaweedServer(settings.data_dir / "objects")
+    profile = _profile(settings, stack, server.keys)
+    stack.callback(server.stop)
+    stack.callback(computing.close)
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(server.start)
+        computing.client()
+        starting.result()
+    return embedded_store(settings, server, profile)
+
+
+def _profile(settings: ServiceSettings, stack: ExitStack, keys: Any) -> str:
+    """Return the name under which workers find the keys of the object store."""
+    if settings.s3_worker_profile or settings.cluster != "local":
+        return settings.s3_worker_profile
+    return stack.enter_context(worker_profile(settings.data_dir, keys.access_key, keys.secret_key))
