@@ -71,17 +71,16 @@ class Lifecycle:
             archive_row(connection, row)
             return True
 
-    def archived(self, most: int = 100) -> list[tuple[str, str]]:
-        """Return id and destination of transforms whose objects can go, the oldest first."""
+    def archived(self, after: int = 0, most: int = 100) -> list[tuple[int, str, str]]:
+        """Return number, id and destination of archived transforms, of those after a number."""
         query = (
-            select(TRANSFORMS.c.request_id, TRANSFORMS.c.destination)
-            .where(TRANSFORMS.c.archived)
-            .order_by(TRANSFORMS.c.used)
+            select(TRANSFORMS.c.number, TRANSFORMS.c.request_id, TRANSFORMS.c.destination)
+            .where(TRANSFORMS.c.archived, TRANSFORMS.c.number > after)
+            .order_by(TRANSFORMS.c.number)
+            .limit(most)
         )
         with reading(self.engine) as connection:
-            return [
-                (row.request_id, row.destination) for row in connection.execute(query.limit(most))
-            ]
+            return [(number, name, where) for number, name, where in connection.execute(query)]
 
     def forget(self, request_id: str, before: datetime) -> bool:
         """Remove the row of a transform that was archived before a time, and its log."""
@@ -144,9 +143,9 @@ class Lifecycle:
             with reading(self.engine) as connection:
                 connection.rollback()  # neither works in a transaction
                 driver: Any = connection.connection.driver_connection
-                driver.execute("PRAGMA incremental_vacuum").fetchall()
-                driver.execute("PRAGMA optimize")
-                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                # `execute` would free a single page.
+                driver.executescript("PRAGMA incremental_vacuum; PRAGMA optimize;")
+                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def archive_row(connection: Connection, row: Row[Any]) -> None:
