@@ -89,6 +89,10 @@ class Users:
         """Let a user in."""
         self._set(user_id, pending=False)
 
+    def make_admin(self, user_id: int) -> None:
+        """Let a user administrate."""
+        self._set(user_id, admin=True)
+
     def describe(self, user_id: int, **who: str) -> None:
         """Change name, email, institution or experiment."""
         self._set(user_id, **who)

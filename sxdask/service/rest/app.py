@@ -8,7 +8,6 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from sxdask import __version__
-from sxdask.service.pages.routes import add_pages
 from sxdask.service.rest import (
     datasets,
     health,
@@ -36,7 +35,7 @@ _TAGS: Final = [
 
 
 def make_app(parts: Parts) -> FastAPI:
-    """Return the application over `parts`; nothing is started."""
+    """Return the application over `parts`, without pages; nothing is started."""
     app = FastAPI(
         title="sxdask",
         summary="ServiceX's interface over Dask",
@@ -79,7 +78,6 @@ def make_app(parts: Parts) -> FastAPI:
         tokens.ROUTER,
     ):
         app.include_router(router)
-    add_pages(app)
     # The last one is the outermost.
     app.add_middleware(Limits, parts=parts)
     app.add_middleware(OwnSite, parts=parts)
