@@ -11,6 +11,7 @@ from sxdask.service.client_config import client_config
 from sxdask.service.folder import own_folder
 from sxdask.service.from_settings import (
     database_url,
+    lifetimes_of,
     logging_of,
     missing_extra,
     oidc_of,
@@ -131,6 +132,7 @@ class Service:
             from sxdask.service.rest.app import make_app
             from sxdask.service.rest.parts import Parts
             from sxdask.service.transforms.engine import DaskEngine
+            from sxdask.service.transforms.housekeeping import Housekeeping
             from sxdask.service.transforms.lookups import Lookups
         except ImportError as error:
             raise missing_extra(error) from error
@@ -178,6 +180,14 @@ class Service:
         add_pages(app)
         engine.start()
         stack.callback(engine.stop)
+        housekeeping = Housekeeping(
+            store=store,
+            objects=objects,
+            lifetimes=lifetimes_of(settings),
+            also=(lambda _: None) if logs.kept is None else logs.kept.remove,
+        )
+        housekeeping.start()
+        stack.callback(housekeeping.stop)
         return _Running(app, parts, computing)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sxdask.service.objects.seaweed import SeaweedServer
     from sxdask.service.rest.parts import Policy
     from sxdask.service.settings import ServiceSettings
+    from sxdask.service.transforms.housekeeping import Lifetimes
 
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -69,6 +71,21 @@ def places_of(settings: ServiceSettings) -> Places:
     if not roots and settings.is_local and not settings.auth:
         roots = [str(Path.cwd())]
     return Places(tuple(roots), tuple(settings.hosts))
+
+
+def lifetimes_of(settings: ServiceSettings) -> Lifetimes:
+    """Return how long results and lookups are kept."""
+    from sxdask.service.transforms.housekeeping import Lifetimes
+
+    kept = timedelta(days=settings.keep_days)
+    return Lifetimes(
+        results=kept,
+        most_bytes=None if settings.keep_bytes is None else parse_bytes(settings.keep_bytes),
+        least=min(kept, Lifetimes().least),
+        lookups=timedelta(hours=settings.dataset_hours),
+        datasets=max(kept, timedelta(days=90)),
+        events=kept,
+    )
 
 
 def policy_of(settings: ServiceSettings, public_url: str) -> Policy:

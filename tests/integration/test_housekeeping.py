@@ -15,7 +15,9 @@ from sxdask.service.database.connect import open_database, reading
 from sxdask.service.database.migrate import upgrade
 from sxdask.service.database.store import SqlStore
 from sxdask.service.database.tables import EVENTS, FILES, RESULTS, TRANSFORMS
+from sxdask.service.from_settings import lifetimes_of
 from sxdask.service.objects.volume import VolumeObjects
+from sxdask.service.settings import load_service_settings
 from sxdask.service.transforms.housekeeping import Housekeeping, Lifetimes
 from sxdask.service.transforms.states import CancelAsked, Status
 from tests.databases import good, of_dataset, of_files, sqlite_database
@@ -220,6 +222,14 @@ def test_logs_are_trimmed_when_a_transform_has_ended(store, tidy):
 def test_lifetimes_that_would_hurt_clients_are_refused(lifetimes, said):
     with pytest.raises(RequestError, match=said):
         Lifetimes(**lifetimes)
+
+
+def test_the_operator_says_how_long(tmp_path):
+    settings = load_service_settings(data_dir=tmp_path, keep_days=0.01, keep_bytes="2 GiB")
+    found = lifetimes_of(settings)
+    assert (found.results, found.least) == (0.01 * DAY, 0.01 * DAY)
+    assert (found.most_bytes, found.lookups) == (2 * 1024**3, DAY)
+    assert lifetimes_of(load_service_settings(data_dir=tmp_path)).most_bytes is None
 
 
 def test_it_tidies_in_the_background_until_it_is_stopped(store, objects):
