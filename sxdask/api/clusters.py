@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def cluster(
-    name: str = "local", *, resources: Mapping[str, Any] | None = None, **options: Any
+    name: str = "local", /, *, resources: Mapping[str, Any] | None = None, **options: Any
 ) -> Cluster:
     """Return a Dask cluster as a context manager whose value is its distributed Client.
 
@@ -26,7 +26,8 @@ def cluster(
         ``~/.config/sxdask/clusters.yaml`` (or the file that ``SXDASK_CLUSTERS`` names).
     resources
         What a request asks for: the keys ``workers``, ``minimum``, ``maximum``,
-        ``threads_per_worker``, ``memory_limit``. Options and the file win over it.
+        ``threads_per_worker``, ``memory_limit``, ``image``; what a place does not let
+        choose is passed over. `options` win over it.
     **options
         `workers` for a number that stays, or `minimum` and `maximum` for one that
         follows the bytes that are queued (`queue_s` seconds of work, 20 by default).

@@ -32,9 +32,6 @@ _CONNECT_TIMEOUT_S: Final = 3.0
 # Extras that developers install; a user's installation is whole without them.
 _DEVELOPMENT: Final = frozenset({"dev", "demo"})
 
-# What has to be the same here, at the scheduler and at its workers: tasks travel as pickles.
-_ALIKE: Final = ("python", "dask", "distributed", "msgpack", "cloudpickle", "awkward", "sxdask")
-
 # Environment variable -> port that its address has if it names none.
 _SCHEDULER: Final = "DASK_SCHEDULER_ADDRESS"
 _SERVICES: Final = {
@@ -166,9 +163,11 @@ def _same_versions(address: str) -> Finding:
     """Ask the scheduler and its workers for their versions and compare them with ours."""
     from distributed import Client
 
+    from sxdask.clusters.versions import differences, versions_of
+
     try:
         with Client(address, timeout=_CONNECT_TIMEOUT_S, set_as_default=False) as client:
-            found = client.get_versions(packages=["awkward", "sxdask"])
+            found = versions_of(client)
     except (OSError, TimeoutError, ValueError) as error:
         return Finding(
             "services",
@@ -177,19 +176,13 @@ def _same_versions(address: str) -> Finding:
             f"no Dask scheduler answers: {error}",
             f"correct {_SCHEDULER}",
         )
-    ours = found["client"]["packages"]
-    theirs = {"scheduler": found["scheduler"], **found["workers"]}
-    different = sorted(
-        f"{name} {facts['packages'].get(name) or 'missing'} at {who} ({ours.get(name)} here)"
-        for who, facts in theirs.items()
-        for name in _ALIKE
-        if facts["packages"].get(name) != ours.get(name)
-    )
+    different = [str(item) for item in differences(found)]
     return Finding(
         "services",
         "dask versions",
         "failed" if different else "ok",
-        "; ".join(different) or f"the same here and at {count(len(theirs) - 1, 'worker')}",
+        "; ".join(different)
+        or f"the same here, at the scheduler and {count(len(found['workers']), 'worker')}",
         "install the same versions everywhere" if different else "",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -40,14 +41,24 @@ ClusterOption: TypeAlias = Annotated[
     typer.Option(
         "--cluster",
         "-c",
-        metavar="local|ADDRESS",
-        help="Run on worker processes of this machine, or on the scheduler at this address "
-        "(tcp://host:8786). Without it: on threads of this process.",
+        metavar="NAME|ADDRESS",
+        help="Run on a cluster: local (processes of this machine), gateway, kubernetes, a name "
+        "that 'sxdask cluster list' shows, or the address of a scheduler (tcp://host:8786). "
+        "Without it: on threads of this process.",
     ),
 ]
 WorkersOption: TypeAlias = Annotated[
     int | None,
     typer.Option("--workers", "-w", min=1, help="Worker processes; implies --cluster local."),
+]
+ClusterOptionsOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cluster-option",
+        metavar="NAME=VALUE",
+        help="Option of the cluster, such as maximum=20 or memory_limit=4GiB; no secrets. "
+        "May be given several times.",
+    ),
 ]
 StorageOption: TypeAlias = Annotated[
     list[str] | None,
@@ -92,20 +103,55 @@ def load_query(recipe_file: Path, files: list[str] | None) -> tuple[Recipe, Quer
         raise
 
 
-def open_cluster(cluster: str | None, workers: int | None) -> AbstractContextManager[Any]:
-    """Return a context whose value is a Dask client, or None for threads of this process."""
-    if cluster is None and workers is None:
-        return nullcontext()
-    from sxdask.clusters.backend import BACKENDS
+def cluster_options(texts: list[str] | None) -> dict[str, Any]:
+    """Return the options in ``NAME=VALUE`` texts, their values read as YAML reads them."""
+    import yaml
 
-    if cluster is not None and ":" in cluster:
-        if workers is not None:
+    found: dict[str, Any] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise RequestError(
+                f"the cluster option {text!r} is not NAME=VALUE",
+                hint="write it like --cluster-option maximum=20",
+            )
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            found[name] = value
+    return found
+
+
+def open_cluster(
+    cluster: str | None,
+    workers: int | None,
+    *,
+    resources: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> AbstractContextManager[Any]:
+    """Return a context whose value is a Dask client, or None for threads of this process."""
+    given = dict(options or {})
+    if cluster is None and workers is None and not given:
+        return nullcontext()
+    from sxdask.clusters.opening import open_cluster as opened
+
+    if workers is not None:
+        if cluster is not None and ":" in cluster:
             raise RequestError(
                 "--workers does not go with the address of a scheduler: its workers are its own",
                 hint="leave --workers out, or use --cluster local",
             )
-        return BACKENDS.load("address")(cluster)
-    return BACKENDS.load(cluster or "local")(workers)
+        given["workers"] = workers
+    return opened(cluster or "local", resources=resources, **given)
+
+
+def show_dashboard(client: Any) -> None:
+    """Say on standard error where the dashboard of the cluster of `client` is, if it has one."""
+    from sxdask.clusters.links import dashboard_link
+
+    link = dashboard_link(client)
+    if link:
+        typer.echo(f"dashboard {link}", err=True)
 
 
 def settings() -> Settings:

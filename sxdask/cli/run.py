@@ -10,14 +10,17 @@ import typer
 from sxdask.cli import failures
 from sxdask.cli.options import (
     ClusterOption,
+    ClusterOptionsOption,
     DatasetOption,
     JsonOption,
     QuietOption,
     RecipeArgument,
     StorageOption,
     WorkersOption,
+    cluster_options,
     load_query,
     open_cluster,
+    show_dashboard,
     storage_options,
 )
 from sxdask.cli.reduced import show_reduced
@@ -63,6 +66,7 @@ def run(  # noqa: PLR0913  one parameter an option
     ] = None,
     cluster: ClusterOption = None,
     workers: WorkersOption = None,
+    cluster_option: ClusterOptionsOption = None,
     dataset: DatasetOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -106,7 +110,11 @@ def run(  # noqa: PLR0913  one parameter an option
         )
     report: dict[str, Any]
     options = storage_options(storage)
-    with open_cluster(cluster, workers) as client:
+    resources = found.resources.model_dump() if found.resources else None
+    place = {"resources": resources, "options": cluster_options(cluster_option)}
+    with open_cluster(cluster, workers, **place) as client:
+        if client is not None and not quiet:
+            show_dashboard(client)
         common: dict[str, Any] = {"client": client, "progress": None if quiet else True}
         common["cache"] = not no_cache
         if target is None and any(output.reduction for output in query.plan.outputs):

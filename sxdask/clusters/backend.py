@@ -28,8 +28,11 @@ class ClusterBackend(ABC):
     come later.
     """
 
-    owned: ClassVar[bool] = True
-    """Whether the cluster is made here, and may be scaled."""
+    owned: bool = True
+    """Whether the cluster is made here; one that is joined keeps the workers that it has."""
+
+    elastic: ClassVar[bool] = False
+    """Whether the number of workers follows the queue where nothing is said of it."""
 
     cluster: Any = None
     """Dask's own cluster object while it runs, where there is one."""
@@ -48,8 +51,10 @@ class ClusterBackend(ABC):
     def close(self) -> None:
         """Close the client, and the cluster if it was started here."""
 
-    def adapt(self, minimum: int, maximum: int) -> None:
+    def adapt(self, minimum: int, maximum: int | None) -> None:
         """Let the number of workers follow what is queued, between the two bounds.
+
+        Without a maximum it is the platform's.
 
         Raises
         ------

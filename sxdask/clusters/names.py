@@ -5,6 +5,7 @@
     lab:
       backend: gateway
       description: the batch farm
+      storage: s3://scratch/checks
       options:
         address: https://dask.example.org
         minimum: 0
@@ -36,12 +37,13 @@ _PATHS: Final = frozenset({"bearer_token_file", "s3_credentials"})  # files, wha
 
 
 class NamedCluster(BaseModel):
-    """What a name stands for."""
+    """What a name stands for. `storage` is where its workers may write, to be tried."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backend: str = Field(min_length=1)
     description: str = ""
+    storage: str = ""
     options: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from importlib.util import find_spec
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
 from sxdask.clusters.backend import BACKENDS, ClusterBackend
@@ -11,7 +13,7 @@ from sxdask.clusters.names import find_cluster, refuse_secret_options
 from sxdask.core.errors import ClusterError, MissingExtraError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sxdask.clusters.worker import WorkerSettings
 
@@ -86,7 +88,7 @@ class Cluster(ClusterBackend):
         self._client = None
         self.backend.close()
 
-    def adapt(self, minimum: int, maximum: int) -> None:
+    def adapt(self, minimum: int, maximum: int | None) -> None:
         """Let the number of workers follow the bytes that are queued, within the bounds."""
         from sxdask.clusters.adaptive import QueuedBytes
 
@@ -116,9 +118,10 @@ class Cluster(ClusterBackend):
         check_versions(client)
         if self.worker is not None or self.backend.owned:
             client.register_plugin(WorkerSetup(self.worker or WorkerSettings()))
-        if self.bounds is not None:
-            self._scale_with_queue(client, QueuedBytes, *self.bounds)
-        if self.bounds is None or self.bounds[0] > 0:
+        bounds = self._chosen_bounds()
+        if bounds is not None:
+            self._scale_with_queue(client, QueuedBytes, *bounds)
+        if bounds[0] > 0 if bounds is not None else self.backend.owned:
             self._await_worker(client)
             check_versions(client)  # of the workers, too
         if self.worker is not None and (wrong := setup_problems(client)):
@@ -128,7 +131,15 @@ class Cluster(ClusterBackend):
                 hint="mount it there, or correct the 'worker' options of the cluster",
             )
 
-    def _scale_with_queue(self, client: Any, plugin: type[Any], minimum: int, maximum: int) -> None:
+    def _chosen_bounds(self) -> tuple[int, int | None] | None:
+        elastic = self.backend.elastic and self.backend.owned
+        if self.bounds is None and elastic and getattr(self.backend, "workers", None) is None:
+            return 0, None
+        return self.bounds
+
+    def _scale_with_queue(
+        self, client: Any, plugin: type[Any], minimum: int, maximum: int | None
+    ) -> None:
         options = {} if self.queue_s is None else {"seconds": self.queue_s}
         client.register_plugin(plugin(**options))
         self.backend.adapt(minimum, maximum)
@@ -148,13 +159,13 @@ class Cluster(ClusterBackend):
 
 
 def open_cluster(
-    name: str = "local", *, resources: Mapping[str, Any] | None = None, **options: Any
+    name: str = "local", /, *, resources: Mapping[str, Any] | None = None, **options: Any
 ) -> Cluster:
     """Return the cluster `name`, which is not started yet.
 
     `name` is one of a file of clusters, a backend, or the address of a
-    scheduler. `options` win over those of the file, and both over `resources`,
-    which a request asks for in general terms.
+    scheduler. `options` win over `resources`, which a request asks for in general
+    terms, and both over what the file says.
 
     Raises
     ------
@@ -164,39 +175,53 @@ def open_cluster(
         If the backend needs a package that is not installed.
     """
     found = find_cluster(name)
-    wanted = {key: value for key, value in (resources or {}).items() if value is not None}
+    make = _maker(found.backend)
+    accepted = signature(make).parameters
     given = {key: value for key, value in options.items() if value is not None}
     refuse_secret_options(given, f"cluster {name!r}")
-    merged = _merged(_merged(wanted, found.options), given)
-    if "workers" in given:  # a number that was asked for here wins over bounds of the file
-        merged = {key: value for key, value in merged.items() if key not in _BOUNDS or key in given}
+    # A request that runs anywhere says what it wants; not every place lets it choose.
+    joins = found.backend == "address" or "name" in found.options or "name" in given
+    free = {*accepted, *_OWN} if not joins else set()
+    wanted = {k: v for k, v in (resources or {}).items() if v is not None and k in free}
+    merged = _layered(found.options, wanted, given)
     own = {key: merged.pop(key) for key in _OWN if key in merged}
-    if own.get("maximum") is not None and found.backend != "address":
+    if own.get("maximum") is not None and "workers" in accepted:
         merged.setdefault("workers", own.get("minimum") or 0)
+    if found.backend == "local":
+        merged.setdefault("dashboard", find_spec("bokeh") is not None)
     if "worker" in own:
         from sxdask.clusters.worker import worker_settings
 
         own["worker"] = worker_settings(own["worker"])
-    return Cluster(name, _backend(name, found.backend, merged), **own)
+    try:
+        backend = make(**merged)
+    except TypeError as error:
+        raise RequestError(
+            f"cluster {name!r} cannot take its options: {str(error).rpartition('() ')[2]}",
+            hint=f"a cluster of {found.backend} takes {', '.join([*accepted, *_OWN])}",
+        ) from None
+    return Cluster(name, backend, **own)
 
 
 _BOUNDS: Final = ("minimum", "maximum")
 _OWN: Final = (*_BOUNDS, "worker", "wait_s", "queue_s")
 
 
-def _backend(name: str, kind: str, options: dict[str, Any]) -> ClusterBackend:
+def _maker(kind: str) -> Callable[..., ClusterBackend]:
     try:
-        make = BACKENDS.load(kind)
+        return BACKENDS.load(kind)
     except MissingExtraError as error:
         error.hint = f"pip install 'sxdask[{kind}]'"
         raise
-    try:
-        return make(**options)
-    except TypeError as error:
-        raise RequestError(
-            f"cluster {name!r} cannot take its options: {str(error).rpartition('() ')[2]}",
-            hint="see docs/how-to/cluster.md for the options of each backend",
-        ) from None
+
+
+def _layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all layers, where a later one wins; a number of workers rules bounds out."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        other = _BOUNDS if "workers" in layer else ("workers",) if "maximum" in layer else ()
+        merged = _merged({k: v for k, v in merged.items() if k not in other}, layer)
+    return merged
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

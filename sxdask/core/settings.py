@@ -41,6 +41,13 @@ class Settings:
     that were read are kept on the worker's disk, below `cache_dir`: those of
     remote files (``auto``), all (``on``) or none (``off``), at most
     `column_cache_bytes` of them.
+
+    `catalog` is the file of named datasets (``auto``: ``catalog.json`` in the
+    user's configuration directory for sxdask). Where a catalogue knows several
+    replicas of a file, those at the sites `replica_sites` come first, and of one
+    site those of the first of `replica_schemes`; both are lists with commas, the
+    best first, and sites may be patterns. `opendata_url` is the portal that
+    ``cernopendata://`` asks.
     """
 
     cache_dir: Path
@@ -58,6 +65,11 @@ class Settings:
     result_cache_bytes: int = 10 * 1024**3
     column_cache: str = "auto"
     column_cache_bytes: int = 10 * 1024**3
+    no_worker_seconds: int = 300
+    catalog: str = "auto"
+    replica_sites: str = ""
+    replica_schemes: str = "root,https,http"
+    opendata_url: str = "https://opendata.cern.ch"
 
 
 def load_settings(environ: dict[str, str] | None = None) -> Settings:

@@ -14,6 +14,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sxdask.core.counts import WORKED
 from sxdask.core.errors import (
     MissingExtraError,
     PartitionFailedError,
@@ -70,8 +71,12 @@ def attempt(function: Callable[[Any], Any], job: Job) -> Completion:
     except BaseException as error:  # a pool thread that lets one through dies silently
         if isinstance(error, KeyboardInterrupt) and _in_main_thread():
             raise
-        return failed(job.position, error, seconds=time.perf_counter() - started)
-    return Completion(job.position, value, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        WORKED.note(None, seconds, failed=True)
+        return failed(job.position, error, seconds=seconds)
+    seconds = time.perf_counter() - started
+    WORKED.note(getattr(value, "report", None), seconds, failed=False)
+    return Completion(job.position, value, seconds=seconds)
 
 
 def failed(position: int, error: BaseException, *, seconds: float = 0.0) -> Completion:

@@ -78,6 +78,21 @@ def expected_bytes(item: Any) -> int:
     return sum(map(expected_bytes, inside))
 
 
+def bytes_to_read(item: Any) -> int:
+    """Return the compressed bytes that a task reads: of all pieces in its item.
+
+    Where the index does not say them, the decoded size stands for them.
+    """
+    baskets = getattr(item, "baskets", None)
+    if baskets is not None:
+        known = sum(int(found.num_bytes.sum()) for found in baskets.values())
+        return known or int(getattr(item, "decoded_bytes", 0))
+    inside = getattr(item, "pieces", item if isinstance(item, tuple | list) else None)
+    if inside is not None:
+        return sum(map(bytes_to_read, inside))
+    return int(getattr(item, "decoded_bytes", 0))
+
+
 def weight(value: Any) -> int:
     """Return the bytes of a task's value: its tables or arrays; what was stored has none here."""
     for name in ("table", "array", "results"):

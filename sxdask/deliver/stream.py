@@ -11,13 +11,14 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from sxdask.core.errors import SxdaskError, SystemFaultError
 from sxdask.deliver.attempt import Completion, Job
-from sxdask.deliver.budget import Budget, Gated
+from sxdask.deliver.budget import Budget, Gated, bytes_to_read
 from sxdask.deliver.runner import Runner, Session, choose_runner
 
 if TYPE_CHECKING:
@@ -196,6 +197,9 @@ def run_tasks(  # noqa: PLR0913 - the options of a run, by keyword
         budget.begin(works_here=not getattr(chosen, "is_remote", False))
         function = Gated(function, budget.limit if budget.stated else 0)
     with closing(chosen.open(function)) as session:
+        expect = getattr(session, "expect", None)
+        if expect is not None and isinstance(items, Sequence):
+            expect(len(items), sum(map(bytes_to_read, items)))
         flow = _Flow(session, enumerate(items), window, retries, budget)
         yield from _drive(flow, ordered=ordered, on_error=on_error, cancel=cancel)
 

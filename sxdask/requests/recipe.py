@@ -85,6 +85,29 @@ class DeliverSpec(_Strict):
     merge: str | int | None = None
 
 
+class ResourcesSpec(_Strict):
+    """What a request wants of the cluster that runs it; a cluster that cannot choose goes on.
+
+    `workers` is a number that stays, `minimum` and `maximum` bound one that
+    follows the queue. `memory_limit` is that of each worker.
+    """
+
+    workers: int | None = Field(default=None, ge=1, le=100_000)
+    minimum: int | None = Field(default=None, ge=0, le=100_000)
+    maximum: int | None = Field(default=None, ge=1, le=100_000)
+    threads_per_worker: int | None = Field(default=None, ge=1, le=1_000)
+    memory_limit: Annotated[int, BeforeValidator(_bytes), Field(ge=1)] | None = None
+    image: str | None = Field(default=None, max_length=500)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.workers is not None and (self.minimum, self.maximum) != (None, None):
+            raise ValueError("give 'workers', or 'minimum' and 'maximum'")
+        if self.maximum is None and self.minimum is not None:
+            raise ValueError("'minimum' needs a 'maximum'")
+        return self
+
+
 class Recipe(_Strict):
     """One request with its data.
 
@@ -106,6 +129,7 @@ class Recipe(_Strict):
     selection: str | dict[str, Any] | list[dict[str, Any]] | None = None
     hist: dict[str, dict[str, Any]] | None = None
     deliver: DeliverSpec | None = None
+    resources: ResourcesSpec | None = None
     partition_bytes: Annotated[int, BeforeValidator(_bytes), Field(ge=1)] | None = None
     _folder: Path = PrivateAttr(default=Path())
 
@@ -232,6 +256,7 @@ def _known_keys(place: tuple[int | str, ...]) -> str:
         ("dataset",): DatasetSpec,
         ("dataset", "generate"): Generate,
         ("deliver",): DeliverSpec,
+        ("resources",): ResourcesSpec,
     }
     known = list(models.get(place[:-1], Recipe).model_fields)
     return close_names(str(place[-1]), known) or f"the keys are {', '.join(known)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from distributed import Client
 from distributed.comm import parse_address
@@ -15,7 +15,7 @@ from sxdask.core.errors import RequestError, SystemFaultError
 class AddressBackend(ClusterBackend):
     """Connect to the scheduler at `address` (``tcp://host:8786``); closing leaves it running."""
 
-    owned: ClassVar[bool] = False
+    owned = False
 
     def __init__(self, address: str, *, timeout_s: float = 10.0) -> None:
         self.address = address

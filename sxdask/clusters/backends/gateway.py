@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import dask
 from aiohttp import ClientError
@@ -55,7 +55,8 @@ class GatewayBackend(ClusterBackend):
     name
         A running cluster to join, which goes on after `close`.
     workers
-        Workers to start.
+        Workers to start; without it and without bounds they follow the queue, up to
+        what the server allows.
     threads_per_worker, memory_limit, image, environment
         Go into the options of that kind that the server has.
     options
@@ -63,6 +64,8 @@ class GatewayBackend(ClusterBackend):
     timeout_s
         Most seconds until the cluster runs.
     """
+
+    elastic: ClassVar[bool] = True
 
     def __init__(  # noqa: PLR0913 - options by keyword
         self,
@@ -81,6 +84,7 @@ class GatewayBackend(ClusterBackend):
         self.address = address
         self.proxy_address = proxy_address
         self.name = name
+        self.owned = name is None
         self.workers = workers
         self.timeout_s = timeout_s
         self.general = {
@@ -130,8 +134,10 @@ class GatewayBackend(ClusterBackend):
                 warnings.simplefilter("ignore")
                 with suppress(*_EXPECTED):
                     cluster.close(shutdown=self.name is None)
+            _forget(cluster.gateway)
         if gateway is not None:
             gateway.close()
+            _forget(gateway)
 
     def attachment(self) -> tuple[str, dict[str, Any]]:
         """Return how another process of the same user joins the cluster."""
@@ -271,6 +277,15 @@ def _unknown(name: str, offered: Mapping[str, Any]) -> RequestError:
     return RequestError(
         f"this gateway lets nobody choose {name!r}", hint=close_names(name, offered) or has
     )
+
+
+def _forget(gateway: Any) -> None:
+    """Keep a closed gateway from being closed again as it is collected, which fails.
+
+    Its ``__del__`` asks for an event loop that is gone by then (dask-gateway 2026.3).
+    """
+    with suppress(AttributeError):
+        del gateway._loop_runner  # noqa: SLF001 - there is no public way
 
 
 def _text(error: BaseException) -> str:

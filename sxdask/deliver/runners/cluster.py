@@ -11,23 +11,26 @@ from __future__ import annotations
 import time
 import uuid
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import cloudpickle
+import dask
 from distributed import KilledWorker, as_completed, wait
 
-from sxdask.core.errors import SystemFaultError
+from sxdask.core.errors import ClusterError, SystemFaultError
+from sxdask.core.settings import load_settings
 from sxdask.deliver.attempt import MEMORY_HINT, Completion, Job, attempt, failed
+from sxdask.deliver.budget import bytes_to_read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-NO_WORKER_SECONDS = 300.0
-"""How long a cluster may be without any worker before the run gives up."""
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _REFRESH_SECONDS = 5.0
 _WARM_UP_SECONDS = 2.0
 _FETCH_SECONDS = 60.0
+_RECONNECT_SECONDS = 60.0
+_POLL_SECONDS = 0.05
 _GONE = {"cancelled", "lost"}
 # What calls on a client raise once its scheduler or event loop is gone.
 _LOST = (OSError, RuntimeError, TimeoutError, AttributeError)
@@ -38,6 +41,8 @@ class ClusterRunner:
 
     `direct` fetches results from the workers themselves instead of through
     the scheduler; by default where they are surely reachable, on this machine.
+    `no_worker_seconds` is how long the cluster may be without any worker before
+    a run gives up, by default what the settings of this process say.
     """
 
     is_remote = True  # tasks take the memory of workers, which watch it themselves
@@ -47,11 +52,13 @@ class ClusterRunner:
         client: Any,
         *,
         direct: bool | None = None,
-        no_worker_seconds: float = NO_WORKER_SECONDS,
+        no_worker_seconds: float | None = None,
     ) -> None:
         self.client = client
         self.direct = direct
-        self.no_worker_seconds = no_worker_seconds
+        if no_worker_seconds is None:
+            no_worker_seconds = load_settings().no_worker_seconds
+        self.no_worker_seconds = float(no_worker_seconds)
 
     def open(self, function: Callable[[Any], Any]) -> ClusterSession:
         """Send `function` to the cluster and return a session for it.
@@ -69,6 +76,23 @@ class ClusterRunner:
 
     def _session(self, function: Callable[[Any], Any], direct: bool) -> ClusterSession:  # noqa: FBT001
         return ClusterSession(self.client, function, direct, self.no_worker_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Annotation of tasks: their run, the bytes that each reads, and what is yet to come.
+
+    Clusters that follow the queue read it at the scheduler (`sxdask.clusters.adaptive`).
+    """
+
+    run: str
+    sizes: Mapping[Any, int]
+    held_tasks: int
+    held_bytes: int
+
+    def __call__(self, key: Any) -> tuple[str, int, int, int]:
+        """Return what is said of the task `key`."""
+        return self.run, self.sizes.get(key, 0), self.held_tasks, self.held_bytes
 
 
 class ClusterSession:
@@ -89,6 +113,7 @@ class ClusterSession:
         self._payload = cloudpickle.dumps(function)
         self._futures: dict[Any, int] = {}
         self._num_threads = 0
+        self._held = (0, 0)
         self._looked_at = self._last_seen = time.monotonic()
         with self._connected():
             self._count_threads()
@@ -105,6 +130,10 @@ class ClusterSession:
         """A quarter of the window: one message to the scheduler for many tasks."""
         return max(1, self.window // 4)
 
+    def expect(self, num_tasks: int, num_bytes: int) -> None:
+        """Note what will be submitted in all, for clusters that grow with it."""
+        self._held = (num_tasks, num_bytes)
+
     def submit(self, jobs: Sequence[Job]) -> None:
         """Send `jobs` to the scheduler in one message."""
         if not jobs:
@@ -114,7 +143,8 @@ class ClusterSession:
         with self._connected():
             if self._function.status in _GONE:  # a restart of the cluster forgets it
                 self._function = self._send_function()
-            futures = self._launch(list(jobs), keys)
+            with dask.annotate(sxdask=self._sizes(jobs, keys)):
+                futures = self._launch(list(jobs), keys)
             for future, job in zip(futures, jobs, strict=True):
                 self._futures[future] = job.position
             self._ready.update(futures)
@@ -129,7 +159,9 @@ class ClusterSession:
                 self._check_workers()
                 return []
             self._last_seen = time.monotonic()
-            return self._collect(futures)
+            completions = self._collect(futures)
+        self._look_for_threads()
+        return completions
 
     def close(self) -> None:
         """Cancel what is pending and forget every future."""
@@ -146,6 +178,12 @@ class ClusterSession:
             attempt, [self._function] * len(jobs), jobs, key=keys, pure=False
         )
         return futures
+
+    def _sizes(self, jobs: Sequence[Job], keys: Sequence[Any]) -> Sizes:
+        sizes = {key: bytes_to_read(job.item) for key, job in zip(keys, jobs, strict=True)}
+        tasks, held = self._held
+        self._held = max(0, tasks - len(sizes)), max(0, held - sum(sizes.values()))
+        return Sizes(self._run, sizes, *self._held)
 
     def _collect(self, futures: list[Any]) -> list[Completion]:
         positions = {future: self._futures.pop(future) for future in futures}
@@ -178,17 +216,27 @@ class ClusterSession:
                 self._client.replicate([function])
         return function
 
-    def _check_workers(self) -> None:
+    def _look_for_threads(self) -> bool:
+        """Count the threads if that was long ago: the window grows with a cluster that does."""
         now = time.monotonic()
         if now - self._looked_at < _REFRESH_SECONDS:
-            return
+            return False
         self._looked_at = now
-        self._count_threads()
+        with suppress(*_LOST):  # the next wait finds out whether the scheduler is lost
+            self._count_threads()
+        return True
+
+    def _check_workers(self) -> None:
+        if not self._look_for_threads():
+            return
         if self._num_threads:
-            self._last_seen = now
-        elif now - self._last_seen > self._patience:
-            raise SystemFaultError(
-                f"the cluster has had no worker for {self._patience:.0f} s",
+            self._last_seen = self._looked_at
+        elif self._looked_at - self._last_seen > self._patience:
+            # Clusters that sxdask opened know what their platform says.
+            why = getattr(self._client, "why_no_workers", str)()
+            raise ClusterError(
+                f"the cluster has had no worker for {self._patience:.0f} s"
+                + (f": {why}" if why else ""),
                 hint="look at the cluster's log, or scale it up",
             )
 
@@ -213,6 +261,12 @@ class ClusterSession:
             ) from error
 
     def _require_running(self) -> None:
+        # A client that lost its connection tries again for as long as Dask's setting
+        # distributed.comm.timeouts.connect says (30 s). Its futures are cancelled, so what was
+        # out is submitted again.
+        deadline = time.monotonic() + _RECONNECT_SECONDS
+        while self._client.status == "connecting" and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
         if self._client.status != "running":
             raise _lost(self._client)
 
