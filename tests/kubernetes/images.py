@@ -88,6 +88,7 @@ def _config() -> dict[str, Any]:
         "Env": [
             "PATH=/usr/local/bin:/usr/bin:/bin",
             "HOME=/tmp",
+            "USER=sxdask",  # of whom there is no entry in /etc/passwd
             "PYTHONUNBUFFERED=1",
             "PYTHONDONTWRITEBYTECODE=1",
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -150,24 +151,45 @@ class Access:
         version = "apps/v1" if kind == "Deployment" else "v1"
         return {**shown, "apiVersion": version, "kind": kind}
 
-    def put_secret(self, name: str, data: dict[str, bytes]) -> None:
-        """Create a secret, or replace what it holds."""
-        import base64
+    def patch_secret(self, name: str, data: dict[str, bytes]) -> None:
+        """Replace keys of a secret that is there."""
+        encoded = {key: b64encode(value).decode() for key, value in data.items()}
+        with self._faults("patch secrets"):
+            self._core.patch_namespaced_secret(
+                name, self.namespace, {"data": encoded}, _request_timeout=_TIMEOUT_S
+            )
 
-        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
-        labels = {"app.kubernetes.io/managed-by": "sxdask"}
-        body = {"metadata": {"name": name, "labels": labels}, "data": encoded}
-        with self._faults("create secrets"):
+    def apply(self, body: dict[str, Any]) -> None:
+        """Create an object of Kubernetes' own kinds, or change it to this."""
+        from kubernetes.dynamic import DynamicClient
+
+        kind = body["kind"]
+        with self._faults(f"create {kind} objects"):
+            found = DynamicClient(self._client).resources.get(
+                api_version=body["apiVersion"], kind=kind
+            )
             try:
-                self._core.create_namespaced_secret(
-                    self.namespace, body, _request_timeout=_TIMEOUT_S
-                )
+                found.create(body=body, namespace=self.namespace)
             except ApiException as error:
                 if error.status != 409:
                     raise
-                self._core.patch_namespaced_secret(
-                    name, self.namespace, body, _request_timeout=_TIMEOUT_S
+                found.patch(
+                    body=body,
+                    namespace=self.namespace,
+                    content_type="application/merge-patch+json",
                 )
+
+    def serves(self, api_version: str, kind: str) -> bool:
+        """Say whether this Kubernetes knows objects of a kind."""
+        from kubernetes.dynamic import DynamicClient
+        from kubernetes.dynamic.exceptions import ResourceNotFoundError
+
+        with self._faults("look at the API"):
+            try:
+                DynamicClient(self._client).resources.get(api_version=api_version, kind=kind)
+            except ResourceNotFoundError:
+                return False
+        return True
 
     def _items(self, plural: str, list_them: Any, **options: Any) -> list[dict[str, Any]]:
         with self._faults(f"list {plural}"):

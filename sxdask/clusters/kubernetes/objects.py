@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from sxdask.clusters.kubernetes.pods import (
     DASHBOARD_PORT,
     SCHEDULER_PORT,
+    restricted,
     runner_pod,
     scheduler_pod,
     worker_pod,
@@ -68,20 +70,16 @@ def scheduled_job(
 ) -> dict[str, Any]:
     """Return a CronJob that creates a DaskJob at the times of `schedule`.
 
-    It runs ``sxdask cluster job`` in the image of the workers, as a service
-    account that may create DaskJobs and nothing else (`job_role`).
+    `sxdask.clusters.kubernetes.jobs` does that in the image of the workers, as
+    a service account that may create, list and delete DaskJobs and nothing else.
     """
-    import json
-
-    from sxdask.clusters.kubernetes.pods import restricted
-
     pod, container = restricted(options.user)
     document = json.dumps(dask_job(name, options, command), sort_keys=True)
     creator = {
         "name": "create",
         "image": options.image,
         "imagePullPolicy": options.pull_policy,
-        "args": ["sxdask", "cluster", "job", "--from-environment", "SXDASK_JOB"],
+        "args": ["python3", "-m", "sxdask.clusters.kubernetes.jobs"],
         "env": [{"name": "SXDASK_JOB", "value": document}],
         "securityContext": container,
         "resources": {

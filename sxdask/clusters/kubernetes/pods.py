@@ -32,13 +32,14 @@ _ROUTES: Final = (
 
 
 def scheduler_pod(options: KubernetesOptions) -> dict[str, Any]:
-    """Return the pod of the scheduler, which never goes to volatile nodes."""
+    """Return the pod of the scheduler: never on volatile nodes, and without any secret."""
     container = _container(
         "scheduler",
         options,
         ["dask", "scheduler", "--host", "0.0.0.0", "--port", str(SCHEDULER_PORT)],  # noqa: S104
         cores=options.scheduler_cores,
         memory=options.scheduler_memory,
+        secrets=False,
     )
     container["ports"] = [
         {"name": "tcp-comm", "containerPort": SCHEDULER_PORT, "protocol": "TCP"},
@@ -53,7 +54,7 @@ def scheduler_pod(options: KubernetesOptions) -> dict[str, Any]:
         "timeoutSeconds": 15,
         "failureThreshold": 6,
     }
-    pod = _pod(options, container, grace_s=15)
+    pod = _pod(options, container, grace_s=15, secrets=False)
     pod["nodeSelector"] = dict(options.node_selector)
     pod["tolerations"] = _tolerations(options.tolerations)
     return _without_empty(pod)
@@ -63,8 +64,7 @@ def worker_pod(options: KubernetesOptions) -> dict[str, Any]:
     """Return the pod of a worker.
 
     Dask may use 95 % of the memory, so that it pauses and spills before the
-    kernel ends the pod. The process is asked to leave half a minute before it
-    has to, in which it hands over what it holds.
+    kernel ends the pod. A worker that finds no scheduler for a minute ends.
     """
     container = _container(
         "worker",
@@ -123,10 +123,12 @@ def restricted(user: int) -> tuple[dict[str, Any], dict[str, Any]]:
     return pod, container
 
 
-def _pod(options: KubernetesOptions, container: dict[str, Any], *, grace_s: int) -> dict[str, Any]:
+def _pod(
+    options: KubernetesOptions, container: dict[str, Any], *, grace_s: int, secrets: bool = True
+) -> dict[str, Any]:
     return {
         "containers": [container],
-        "volumes": _volumes(options),
+        "volumes": _volumes(options, secrets=secrets),
         "securityContext": restricted(options.user)[0],
         "imagePullSecrets": [{"name": name} for name in options.pull_secrets],
         "serviceAccountName": options.service_account,
@@ -138,7 +140,13 @@ def _pod(options: KubernetesOptions, container: dict[str, Any], *, grace_s: int)
 
 
 def _container(
-    name: str, options: KubernetesOptions, command: list[str], *, cores: float, memory: int
+    name: str,
+    options: KubernetesOptions,
+    command: list[str],
+    *,
+    cores: float,
+    memory: int,
+    secrets: bool = True,
 ) -> dict[str, Any]:
     amounts = {"cpu": f"{round(cores * 1000)}m", "memory": str(memory)}
     return {
@@ -146,14 +154,14 @@ def _container(
         "image": options.image,
         "imagePullPolicy": options.pull_policy,
         "args": command,
-        "env": _environment(options),
+        "env": _environment(options, secrets=secrets),
         "resources": {"requests": amounts, "limits": dict(amounts)},
         "securityContext": restricted(options.user)[1],
-        "volumeMounts": _mounts(options),
+        "volumeMounts": _mounts(options, secrets=secrets),
     }
 
 
-def _environment(options: KubernetesOptions) -> list[dict[str, Any]]:
+def _environment(options: KubernetesOptions, *, secrets: bool) -> list[dict[str, Any]]:
     """Return the variables: what is mounted where, then what the user says, which wins."""
     values = {
         "DASK_TEMPORARY_DIRECTORY": SCRATCH,
@@ -163,9 +171,9 @@ def _environment(options: KubernetesOptions) -> list[dict[str, Any]]:
         "HOME": SCRATCH,
         "SXDASK_CACHE_DIR": f"{SCRATCH}/sxdask",
     }
-    if options.proxy_secret:
+    if options.proxy_secret and secrets:
         values["X509_USER_PROXY"] = f"{SECRETS}/x509/x509up"
-    if options.token_secret:
+    if options.token_secret and secrets:
         values["BEARER_TOKEN_FILE"] = f"{SECRETS}/token/token"
     if options.ca_bundle:
         bundle = f"{SECRETS}/ca/ca.crt"
@@ -175,7 +183,7 @@ def _environment(options: KubernetesOptions) -> list[dict[str, Any]]:
     variables: list[dict[str, Any]] = [
         {"name": name, "value": value} for name, value in sorted(values.items())
     ]
-    if options.s3_secret:
+    if options.s3_secret and secrets:
         for name, key in (
             ("AWS_ACCESS_KEY_ID", "access-key"),
             ("AWS_SECRET_ACCESS_KEY", "secret-key"),
@@ -185,13 +193,13 @@ def _environment(options: KubernetesOptions) -> list[dict[str, Any]]:
     return variables
 
 
-def _volumes(options: KubernetesOptions) -> list[dict[str, Any]]:
+def _volumes(options: KubernetesOptions, *, secrets: bool) -> list[dict[str, Any]]:
     volumes: list[dict[str, Any]] = [
         {"name": "scratch", **_scratch(options)},
         {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
     ]
     for name, secret in (("x509", options.proxy_secret), ("token", options.token_secret)):
-        if secret:  # readable by the group of the pod: the file belongs to root
+        if secret and secrets:  # readable by the group of the pod: the file belongs to root
             volumes.append({"name": name, "secret": {"secretName": secret, "defaultMode": 0o440}})
     if options.ca_bundle:
         volumes.append({"name": "ca", "configMap": {"name": options.ca_bundle}})
@@ -215,14 +223,14 @@ def _scratch(options: KubernetesOptions) -> dict[str, Any]:
     return {"ephemeral": {"volumeClaimTemplate": {"spec": claim}}}
 
 
-def _mounts(options: KubernetesOptions) -> list[dict[str, Any]]:
+def _mounts(options: KubernetesOptions, *, secrets: bool) -> list[dict[str, Any]]:
     mounts: list[dict[str, Any]] = [
         {"name": "scratch", "mountPath": SCRATCH},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - in a pod of its own
     ]
     for name, given in (
-        ("x509", options.proxy_secret),
-        ("token", options.token_secret),
+        ("x509", options.proxy_secret if secrets else None),
+        ("token", options.token_secret if secrets else None),
         ("ca", options.ca_bundle),
     ):
         if given:
