@@ -63,6 +63,7 @@ def own_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             if name != "SXDASK_SAMPLES":
                 patch.delenv(name)
         patch.setenv("SXDASK_CACHE_DIR", str(folder))
+        patch.setenv("SXDASK_CATALOG", str(folder / "catalog.json"))
         # Tests count what is read; those of the caches switch them on.
         patch.setenv("SXDASK_RESULT_CACHE_BYTES", "0")
         patch.setenv("SXDASK_COLUMN_CACHE", "off")

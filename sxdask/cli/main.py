@@ -6,7 +6,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sxdask.cli import cache, demo, doctor, explain, index, inspect, run, serve, verify, version
+from sxdask.cli import (
+    cache,
+    catalog,
+    cluster,
+    demo,
+    doctor,
+    explain,
+    index,
+    inspect,
+    run,
+    serve,
+    verify,
+    version,
+)
 from sxdask.cli.edge import CommandGroup
 
 app = typer.Typer(
@@ -37,6 +50,8 @@ app.command()(explain.explain)
 app.command()(inspect.inspect)
 app.add_typer(index.app, name="index")
 app.add_typer(cache.app, name="cache")
+app.add_typer(catalog.app, name="catalog")
+app.add_typer(cluster.app, name="cluster")
 app.command(cls=serve.ServeCommand)(serve.serve)
 app.command()(doctor.doctor)
 app.command()(version.version)

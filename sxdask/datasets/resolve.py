@@ -12,10 +12,12 @@ from sxdask.core.errors import (
     EmptyDatasetError,
     RequestError,
     RequestTooLargeError,
+    SxdaskError,
     UnknownLanguageError,
     close_names,
 )
 from sxdask.datasets.address import Address, parse_address
+from sxdask.datasets.catalog import NAME, Catalog, catalog_path
 from sxdask.datasets.finder import FINDERS, make_finder
 from sxdask.datasets.model import DuplicateFileWarning, FileEntry, FileSet
 from sxdask.datasets.remote import STORAGE_SCHEMES, is_storage
@@ -40,9 +42,10 @@ def resolve(
     Parameters
     ----------
     source
-        A path, pattern, directory or URL, each with ``:tree`` and
-        ``?files=N`` as the user likes; a list of these; or a mapping from
-        them to the tree.
+        A path, pattern, directory, URL or name in a catalogue
+        (``rucio://scope:name``, or a bare name of the user's own catalog), each
+        with ``:tree`` and ``?files=N`` as the user likes; a list of these; or a
+        mapping from them to the tree.
     tree
         The tree of the files that do not name one themselves.
     storage_options
@@ -134,7 +137,7 @@ def _found(
     options: Mapping[str, Any],
     settings: Settings,
 ) -> Iterable[FileEntry]:
-    address = parse_address(text)
+    address = _of_catalog(parse_address(text), settings)
     named = [name for name in (address.tree, own_tree, default) if name is not None]
     if address.tree is not None and len(set(named)) > 1:
         raise RequestError(
@@ -145,7 +148,36 @@ def _found(
     chosen = named[0] if named else None
     found = finder.find(address, storage_options=options)
     for entry in found[: address.most]:
-        yield entry if entry.tree is not None else replace(entry, tree=chosen)
+        if chosen is None or entry.tree == chosen:
+            yield entry
+            continue
+        if entry.tree is not None and address.scheme != "catalog":  # which has but a default
+            raise RequestError(
+                f"{text!r} names the tree {entry.tree!r}, and another place {chosen!r}",
+                hint="name the tree once",
+            )
+        yield replace(entry, tree=chosen)
+
+
+def _of_catalog(address: Address, settings: Settings) -> Address:
+    """Return the address of the catalog's dataset if a bare name is one's."""
+    name = address.path.partition(":")[0]
+    if address.scheme or not NAME.fullmatch(name):
+        return address
+    is_here = os.path.lexists(address.path)
+    try:
+        if name not in Catalog(catalog_path(settings)).datasets():
+            return address
+    except SxdaskError:
+        if is_here:
+            return address
+        raise
+    if is_here:
+        raise RequestError(
+            f"{name!r} is a file or directory here and a dataset of the catalog",
+            hint=f"write './{name}' or 'catalog://{name}'",
+        )
+    return replace(address, scheme="catalog", path=f"catalog://{address.path}")
 
 
 def finder_name(address: Address) -> str:

@@ -9,6 +9,7 @@ import pytest
 from tests.services.broker import broker, own_broker
 from tests.services.postgres import empty_postgres, postgres, postgres_server
 from tests.services.seaweedfs import bucket, s3_environment, s3_server
+from tests.services.xrootd import xrootd_server
 
 __all__ = [
     "broker",
@@ -19,6 +20,7 @@ __all__ = [
     "postgres_server",
     "s3_environment",
     "s3_server",
+    "xrootd_server",
 ]
 
 HERE = Path(__file__).parent

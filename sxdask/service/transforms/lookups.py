@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sxdask.core.errors import (
+    AccessDeniedError,
     EmptyDatasetError,
     FileMissingError,
     MissingExtraError,
@@ -76,8 +77,9 @@ class Lookups:
     pause
         Seconds before a second try; each further one waits twice as long.
     check
-        Called with the address of a dataset and of each of its files; raises
-        `RequestError` for what this service does not read.
+        Called with the URL in a dataset's name, where there is one, before anything
+        is asked; raises an error for what users may not read
+        (`sxdask.service.auth.places.Places.require_open`).
     finder_of
         Gives the finder of a scheme; by default those that are registered, with
         the settings of the environment.
@@ -287,13 +289,16 @@ class Lookups:
                 hint="name the tree in the selection",
             )
         if "://" in address.name:
-            self._require(address.name)
+            self._require_open(address.name)
         return self._finder_of(finder_name(address))
 
-    def _require(self, *urls: str) -> None:
-        if self._check is not None:
-            for url in urls:
-                self._check(url)
+    def _require_open(self, url: str) -> None:
+        if self._check is None:
+            return
+        try:
+            self._check(url)
+        except AccessDeniedError as error:  # of the name that was given, not of a catalogue
+            raise RequestError(error.problem, hint=error.hint) from error
 
     def _distinct(
         self, lookup: _Lookup, entries: Iterable[FileEntry], seen: set[str]
@@ -306,7 +311,6 @@ class Lookups:
                 raise RequestTooLargeError(
                     f"the dataset has more than {most} files", hint="add ?files=N"
                 )
-            self._require(*entry.places)
             if seen.isdisjoint(entry.places):
                 yield entry
             seen.update(entry.places)
