@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from sxdask.service.database.overview import Choice, Kind, Listed, Overview
 from sxdask.service.pages.live import View, summary, view_of
 from sxdask.service.pages.render import page
-from sxdask.service.pages.visitor import PageRoute, VisitorOf
+from sxdask.service.pages.visitor import PageRoute, VisitorOf, printable
 from sxdask.service.rest.parts import Parts, PartsOf
 
 PER_PAGE: Final = 25
@@ -86,7 +86,7 @@ def show_changes(parts: PartsOf, who: VisitorOf, filters: FiltersOf) -> dict[str
 
 def _choice(filters: Filters, user_id: int | None, *, may_all: bool) -> Choice:
     everybody = may_all and filters.whose == "all"
-    return Choice(None if everybody else user_id, filters.kind, filters.text)
+    return Choice(None if everybody else user_id, filters.kind, printable(filters.text))
 
 
 def _items(overview: Overview, choice: Choice, filters: Filters) -> list[Listed]:

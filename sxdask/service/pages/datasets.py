@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from sxdask.core.errors import FileMissingError
 from sxdask.service.auth.sessions import say
 from sxdask.service.database.overview import Overview
 from sxdask.service.pages.render import page
-from sxdask.service.pages.visitor import OwnForm, PageRoute, VisitorOf
+from sxdask.service.pages.visitor import OwnForm, PageRoute, VisitorOf, printable
 from sxdask.service.rest.parts import PartsOf
 
 PER_PAGE: Final = 50
@@ -27,6 +27,8 @@ STATES: Final = {
     "internal_failure": ("lookup failed", "bad"),
 }
 """What is shown of each status of a lookup, and its tone."""
+
+DatasetId = Annotated[int, Path(ge=1, lt=2**31)]
 
 ROUTER: Final = APIRouter(prefix="/datasets", route_class=PageRoute, include_in_schema=False)
 
@@ -52,7 +54,7 @@ def show_datasets(
     """Show datasets, the latest used first."""
     del who
     found, total = Overview(parts.users.engine).datasets(
-        filters.text,
+        printable(filters.text),
         with_stale=filters.old,
         limit=PER_PAGE,
         offset=(filters.number - 1) * PER_PAGE,
@@ -72,7 +74,7 @@ def show_datasets(
 @ROUTER.get("/{dataset_id}")
 def show_dataset(
     request: Request,
-    dataset_id: int,
+    dataset_id: DatasetId,
     parts: PartsOf,
     who: VisitorOf,
     number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
@@ -98,7 +100,7 @@ def show_dataset(
 
 
 @ROUTER.post("/{dataset_id}/refresh", dependencies=[OwnForm])
-def refresh(request: Request, dataset_id: int, parts: PartsOf, who: VisitorOf) -> Response:
+def refresh(request: Request, dataset_id: DatasetId, parts: PartsOf, who: VisitorOf) -> Response:
     """Let the next request look the dataset up again."""
     del who
     if parts.store.dataset(dataset_id) is None:

@@ -12,7 +12,7 @@ from sxdask.core.errors import RequestError
 from sxdask.service.auth.sessions import begin_session, say
 from sxdask.service.auth.tokens import TokenRefusedError
 from sxdask.service.pages.render import page
-from sxdask.service.pages.visitor import OwnForm, PageRoute, VisitorOf
+from sxdask.service.pages.visitor import OwnForm, PageRoute, VisitorOf, printable
 from sxdask.service.rest.parts import Parts, PartsOf
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def describe(
     user = _signed_in(who.user)
     parts.users.describe(
         user.id,
-        name=name.strip() or user.name,
-        institution=institution.strip(),
-        experiment=experiment.strip(),
+        name=printable(name) or user.name,
+        institution=printable(institution),
+        experiment=printable(experiment),
     )
     say(request.session, "Your profile is saved.")
     return RedirectResponse("/profile", 303)

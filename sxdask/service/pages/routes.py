@@ -8,7 +8,17 @@ from fastapi import APIRouter, Response
 
 from sxdask.core.errors import FileMissingError
 from sxdask.service.auth.sessions import add_sessions
-from sxdask.service.pages import dashboard, datasets, profile, request, signing, users
+from sxdask.service.pages import (
+    actions,
+    dashboard,
+    datasets,
+    files,
+    log,
+    profile,
+    request,
+    signing,
+    users,
+)
 from sxdask.service.pages.plans import Plans
 from sxdask.service.pages.render import assets
 from sxdask.service.pages.visitor import PageRoute
@@ -19,7 +29,7 @@ if TYPE_CHECKING:
     from sxdask.service.rest.parts import Parts
 
 ROUTER: Final = APIRouter(route_class=PageRoute, include_in_schema=False)
-for module in (dashboard, request, datasets, profile, signing, users):
+for module in (dashboard, request, files, log, actions, datasets, profile, signing, users):
     ROUTER.include_router(module.ROUTER)
 
 

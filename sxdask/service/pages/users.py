@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import RedirectResponse
 
 from sxdask.core.errors import FileMissingError, RequestError
@@ -12,6 +12,8 @@ from sxdask.service.auth.sessions import say
 from sxdask.service.pages.render import page
 from sxdask.service.pages.visitor import OwnForm, PageRoute, VisitorOf
 from sxdask.service.rest.parts import PartsOf
+
+UserId = Annotated[int, Path(ge=1, lt=2**31)]
 
 ROUTER: Final = APIRouter(prefix="/admin", route_class=PageRoute, include_in_schema=False)
 
@@ -30,7 +32,7 @@ def show_users(request: Request, parts: PartsOf, who: VisitorOf) -> Response:
 
 
 @ROUTER.post("/{user_id}/approve", dependencies=[OwnForm])
-def approve(request: Request, user_id: int, parts: PartsOf, who: VisitorOf) -> Response:
+def approve(request: Request, user_id: UserId, parts: PartsOf, who: VisitorOf) -> Response:
     """Let a user in."""
     who.require_admin()
     user = parts.users.get(user_id)
@@ -42,7 +44,7 @@ def approve(request: Request, user_id: int, parts: PartsOf, who: VisitorOf) -> R
 
 
 @ROUTER.post("/{user_id}/remove", dependencies=[OwnForm])
-def remove(request: Request, user_id: int, parts: PartsOf, who: VisitorOf) -> Response:
+def remove(request: Request, user_id: UserId, parts: PartsOf, who: VisitorOf) -> Response:
     """Remove a user, and with her all sessions and tokens of hers."""
     who.require_admin()
     if user_id == who.user_id:

@@ -98,6 +98,11 @@ def is_local_path(path: str) -> bool:
     return path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
 
 
+def printable(text: str) -> str:
+    """Return `text` of a form without what cannot be shown, such as NUL, which no database keeps."""
+    return "".join(character for character in text if character.isprintable()).strip()
+
+
 def _to_sign_in(request: Request) -> Response:
     if request.method != "GET":
         return RedirectResponse("/sign-in", 303)

@@ -235,6 +235,13 @@ def delete(request_id: str, parts: PartsOf, who: CallerOf) -> JSONResponse:
         raise RequestError(
             f"transform {request_id} is still {found.state.status}", hint="cancel it first"
         )
+    forget(parts, found)
+    return JSONResponse({"message": f"Transformation request {request_id} has been archived."})
+
+
+def forget(parts: Parts, found: Transform) -> None:
+    """Remove a transform that has ended, its results and its log."""
+    request_id = found.request_id
     # The record goes first: whoever sees it finds its objects.
     parts.store.archive(request_id)
     try:
@@ -244,7 +251,6 @@ def delete(request_id: str, parts: PartsOf, who: CallerOf) -> JSONResponse:
     if parts.logs is not None and parts.logs.kept is not None:
         parts.logs.kept.remove(request_id)
     _LOG.info("deleted", extra={"deleted": request_id})
-    return JSONResponse({"message": f"Transformation request {request_id} has been archived."})
 
 
 @ROUTER.get(

@@ -48,7 +48,7 @@ def failure(path: str, error: BaseException) -> Report:
     """Return the report of a try that ended with `error`: code, one line, traceback."""
     made = as_sxdask_error(error)
     first, _, _ = public_text(made.problem).partition("\n")
-    hint = f" ({' '.join(public_text(made.hint).split())})" if made.hint else ""
+    hint = f" (hint: {' '.join(public_text(made.hint).split())})" if made.hint else ""
     return Report(
         path,
         code=made.code,
