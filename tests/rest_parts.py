@@ -113,7 +113,7 @@ class Site:
 
 def body(**changes: Any) -> dict[str, Any]:
     """Return what client 3.3.1 submits for UprootRaw; a change to None leaves a key out."""
-    found = {
+    found: dict[str, Any] = {
         "title": "Sample",
         "file-list": list(FILES),
         "selection": RAW,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.exceptions import RequestValidationError
@@ -113,9 +112,3 @@ def add_handlers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)  # noqa: S101
         headers = dict(error.headers or {})
         return _answer(request, error.status_code, str(error.detail), headers=headers)
-
-    @app.exception_handler(Exception)
-    def _defect(request: Request, error: Exception) -> JSONResponse:
-        number = uuid.uuid4().hex[:8]
-        _LOG.error("defect %s in %s %s", number, request.method, request.url.path, exc_info=error)
-        return reply(500, f"a defect in the service; its log has it as {number}")

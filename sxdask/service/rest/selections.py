@@ -1,9 +1,8 @@
 """Selections are read when they are submitted, so that a mistake is told at once and not by files.
 
 The data are not known yet: names of branches and their types are looked at when
-files are. So text is read with the parsers of the planner alone, or with the
-planner over data in which every name is a branch of any type; what could only
-be wrong for such data is let through.
+files are. So text is read by the planner over data in which every plain name is
+a branch of an unknown type, and what may be right for other data is let through.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Final
 
 from sxdask.core.errors import (
@@ -28,10 +28,12 @@ from sxdask.plan.place import SourceText
 if TYPE_CHECKING:
     from sxdask.plan.lexer import Limits
 
+# Names of Python's own. Parsers know none of them; no branch is called so.
+_DUNDER: Final = re.compile(r"(?<!\w)__[A-Za-z]\w*__(?!\w)")
 _NAME: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
-# A branch may be called anything; text of these signs alone may be such a name.
 _ODD_NAME: Final = re.compile(r"[\w ./:@#$-]*\w")
 _NO_FUNCTION: Final = re.compile(r"('\w+') is a branch and cannot be called")
+_OF_NO_DATA: Final = re.compile(r"there is no (function|variable|operator) ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,10 @@ def require_selection(language: str, selection: str, limits: Limits) -> None:
     if not selection.strip():
         raise RequestError("the selection is empty", hint="say what to read")
     require_size(selection, limits)
+    if language != "python" and (found := _DUNDER.search(selection)):
+        raise SelectionSyntaxError.at(
+            selection, found.start(), f"{found[0][:100]} is not part of the language"
+        )
     try:
         _READERS[language](selection, limits)
     except (UnknownBranchError, UnreadableBranchError):
@@ -63,6 +69,8 @@ def require_selection(language: str, selection: str, limits: Limits) -> None:
         if found := _NO_FUNCTION.match(error.problem):
             place = error.problem.partition("\n")[2]
             raise SelectionSyntaxError(f"there is no function {found[1]}\n{place}") from None
+        if _OF_NO_DATA.match(error.problem):
+            raise
     except (RecursionError, MemoryError):
         raise RequestTooLargeError(
             "the selection nests deeper than can be read", hint="write it flatter"
@@ -70,9 +78,9 @@ def require_selection(language: str, selection: str, limits: Limits) -> None:
 
 
 def _read_qastle(selection: str, limits: Limits) -> None:
-    from sxdask.plan.func_adl.qastle_text import parse_qastle
+    from sxdask.plan.frontends.qastle import QastleFrontend
 
-    parse_qastle(selection, limits)
+    QastleFrontend(limits).parse(selection, _AnyData())
 
 
 def _read_uproot_raw(selection: str, limits: Limits) -> None:
@@ -83,8 +91,18 @@ def _read_uproot_raw(selection: str, limits: Limits) -> None:
         if not plan.outputs and not plan.copies:
             raise RequestError("the selection has no query", hint="give one with a treename")
     except SelectionSyntaxError as error:
-        if _ODD_NAME.fullmatch(str(error.context.get("text", "")).strip()) is None:
+        if not _may_be_a_name(str(error.context.get("text", "")).strip()):
             raise
+
+
+def _may_be_a_name(text: str) -> bool:
+    """Return whether a text that is no expression may be a branch: one may be called anything.
+
+    `text` is cut off at 200 characters, which no name reaches that people write.
+    """
+    if len(text) >= 200 or _ODD_NAME.fullmatch(text) is None:
+        return False
+    return not any(iskeyword(word) for word in text.split())
 
 
 def _read_tcut(selection: str, limits: Limits) -> None:
@@ -94,9 +112,9 @@ def _read_tcut(selection: str, limits: Limits) -> None:
 
 
 def _read_skyhook(selection: str, limits: Limits) -> None:
-    from sxdask.plan.skyhook.tokens import split
+    from sxdask.plan.frontends.skyhook import SkyhookFrontend
 
-    split(SourceText(selection), limits)
+    SkyhookFrontend(limits).parse(selection, _AnyData())
 
 
 def _read_python(selection: str, limits: Limits) -> None:
@@ -118,37 +136,47 @@ class _AnySchema(Schema):
     """Columns of a tree in which every plain name is one, of an unknown type."""
 
     def __getitem__(self, name: str) -> Field:
-        if not _NAME.fullmatch(name):
-            raise KeyError(name)
         return Field(name, Unknown())
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and _NAME.fullmatch(name) is not None
+        return isinstance(name, str) and len(name) < 1_000 and _NAME.fullmatch(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
 
 
+class _Any(tuple[Any, ...]):
+    """Has whatever is looked for."""
+
+    __slots__ = ()
+
+    def __contains__(self, item: object) -> bool:
+        return True
+
+
+class _AnyNumber(int):
+    """The number that it is compared with."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    __hash__ = int.__hash__
+
+
 class _AnyData:
-    """Data with every tree; a `SchemaSource` of the planner."""
+    """Data with every tree in every cycle; a `SchemaSource` of the planner."""
 
-    trees: Any = ()
+    trees: tuple[str, ...] = _Any()
     default_tree: str | None = "tree"
-
-    class _Trees(tuple[str, ...]):
-        __slots__ = ()
-
-        def __contains__(self, name: object) -> bool:
-            return True
-
-    def __init__(self) -> None:
-        self.trees = self._Trees()
 
     def schema(self, tree: str) -> Schema:
         """Return columns of any name."""
         return _AnySchema((), tree)
 
     def cycles(self, tree: str) -> tuple[int, ...]:
-        """Return one cycle."""
+        """Return cycles of any number."""
         del tree
-        return (1,)
+        return _Any((_AnyNumber(1),))

@@ -15,6 +15,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from sxdask.service.logs.lines import facts
+from sxdask.service.rest.faults import reply
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -56,8 +57,13 @@ class Trail:
         with facts(request=number):
             try:
                 await self.app(scope, receive, noting)
+            except Exception:  # noqa: BLE001  further out a server would log all that it holds
+                _LOG.exception("a defect of the service", extra={"defect": number})
+                if not status:
+                    problem = f"a defect in the service; its log has it as {number}"
+                    await reply(500, problem)(scope, receive, noting)
             finally:
-                self._write(scope, status or 500, time.perf_counter() - begin)
+                self._write(scope, status or 499, time.perf_counter() - begin)
 
     def _write(self, scope: Scope, status: int, seconds: float) -> None:
         route = str(getattr(scope.get("route"), "path", "")) or "other"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
@@ -23,6 +23,9 @@ from sxdask.service.rest.parts import CallerOf, Parts, PartsOf, transform_of
 from sxdask.service.rest.replies import problems
 from sxdask.service.rest.submissions import valid
 from sxdask.service.transforms.states import CancelAsked
+
+if TYPE_CHECKING:
+    from sxdask.service.transforms.ports import Transform
 
 ROUTER: Final = APIRouter(prefix="/servicex/transformation", tags=["transforms"])
 SIGNING: Final = APIRouter(tags=["transforms"])
