@@ -183,19 +183,20 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def empty_postgres(postgres_server: PostgresServer) -> Iterator[Engine]:
     """Return a fresh database without tables."""
-    with _database(postgres_server, "template0") as engine:
+    with postgres_database(postgres_server, "template0") as engine:
         yield engine
 
 
 @pytest.fixture
 def postgres(postgres_server: PostgresServer) -> Iterator[Engine]:
     """Return a fresh database with the service's tables."""
-    with _database(postgres_server, "migrated") as engine:
+    with postgres_database(postgres_server) as engine:
         yield engine
 
 
 @contextmanager
-def _database(server: PostgresServer, template: str) -> Iterator[Engine]:
+def postgres_database(server: PostgresServer, template: str = "migrated") -> Iterator[Engine]:
+    """Give a fresh database, by default with the service's tables."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     server.run(f"CREATE DATABASE {name} TEMPLATE {template}")
     engine = open_database(server.url(name))

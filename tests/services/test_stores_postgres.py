@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.contracts.test_migrations import MigrationContract
+from tests.contracts.test_store_queries import FULL, PostgresQueryContract
 from tests.contracts.test_store_races import RaceContract
 from tests.contracts.test_stores import StoreContract
+from tests.full_database import fill
+from tests.services.postgres import postgres_database
 
 
 class TestStore(StoreContract):
@@ -25,3 +28,16 @@ class TestRaces(RaceContract):
     @pytest.fixture
     def engine(self, postgres):
         return postgres
+
+
+@pytest.fixture(scope="module")
+def full_postgres(postgres_server):
+    with postgres_database(postgres_server) as engine:
+        fill(engine, FULL)
+        yield engine
+
+
+class TestQueries(PostgresQueryContract):
+    @pytest.fixture
+    def engine(self, full_postgres):
+        return full_postgres
