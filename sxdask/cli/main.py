@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sxdask.cli import (
+    batch,
     cache,
     catalog,
     cluster,
@@ -52,6 +53,7 @@ app.add_typer(index.app, name="index")
 app.add_typer(cache.app, name="cache")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(batch.app, name="batch")
 app.command(cls=serve.ServeCommand)(serve.serve)
 app.command()(doctor.doctor)
 app.command()(version.version)
