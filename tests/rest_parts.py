@@ -22,10 +22,11 @@ from sxdask.service.transforms.ports import ClientAccess, EngineProgress, FileRe
 from tests.asgi import Browser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from sxdask.service.database.users import User
+    from sxdask.service.logs.setup import Logs
 
 S3_SECRET = "s3-secret-for-readers-only"  # noqa: S105
 FILES = ("root://eospublic.cern.ch:1094//eos/a.root", "root://eospublic.cern.ch:1094//eos/b.root")
@@ -126,8 +127,14 @@ def body(**changes: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def open_site(folder: Path, **policy: Any) -> Iterator[Site]:
-    """Give an application over a new database in `folder`."""
+def open_site(
+    folder: Path,
+    *,
+    logs: Logs | None = None,
+    checks: Mapping[str, Callable[[], object]] | None = None,
+    **policy: Any,
+) -> Iterator[Site]:
+    """Give an application over the database in `folder`, made if there is none."""
     database = open_database(f"sqlite:///{folder / 'service.db'}")
     METADATA.create_all(database)
     engine, decided = Still(), Policy(**policy)
@@ -143,6 +150,8 @@ def open_site(folder: Path, **policy: Any) -> Iterator[Site]:
             b"a secret of the tests, long enough for every algorithm that there is in JWT"
         ),
         policy=decided,
+        logs=logs,
+        checks=checks or {},
     )
     app = make_app(parts)
     yield Site(parts, Browser(app), engine, app)
