@@ -30,7 +30,7 @@ _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 _PATIENCE_SECONDS: Final = 10.0  # a connection that is broken may come back by itself
 _COUNT_SECONDS: Final = 5.0
-_FETCH_SECONDS: Final = 60.0
+_FETCH_SECONDS: Final = 30.0
 _GONE: Final = frozenset({"cancelled", "lost"})
 # What calls on a client raise once its scheduler or event loop is gone.
 LOST: Final = (OSError, RuntimeError, TimeoutError, AttributeError, CancelledError, ValueError)

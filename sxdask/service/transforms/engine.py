@@ -74,8 +74,8 @@ class DaskEngine:
     ) -> None:
         self._limits = limits
         self._publisher = Publisher(objects)
-        self._upkeep = Upkeep(store, self._publisher, lookups)
         self._loop = EventLoop(self._turn, self._woken)
+        self._upkeep = Upkeep(store, self._publisher, lookups, self._loop.stopping)
         self._ending = Ending(store, self._publisher, self._loop.stopping)
         self._cluster = Cluster(
             client, post=self._loop.post, run=self._loop.run, on_beat=self._beat
@@ -119,7 +119,7 @@ class DaskEngine:
     def _turn(self) -> None:
         now = time.monotonic()
         if self._cluster.look():
-            for work in list(self._sent.values()):
+            for work in [item for item in self._sent.values() if item.phase == "sent"]:
                 self._forgotten(work)
         if (self._is_woken or now >= self._next_poll) and not self._is_looking:
             self._is_woken, self._is_looking = False, True
@@ -185,8 +185,9 @@ class DaskEngine:
         course.is_ready = True
         new = course.add(files)
         if new:
-            course.moved = time.monotonic()
+            course.moved = now = time.monotonic()
             self._enqueue(course, new)
+            self._shown[course.request_id] = course.progress(now)
 
     def _enqueue(self, course: Course, works: list[FileWork]) -> None:
         new = course.transform.new
@@ -340,13 +341,14 @@ class DaskEngine:
             self._sent.pop(work.attempt, None)
             work.rest("done")
             self._queue.done(request_id)
-        if not at_work and not course.is_dirty:
-            self._loop.run(lambda: self._upkeep.tidy(course))
-        else:
+        course.is_dirty |= bool(at_work)
+        self._sweep(course)
+        if course.is_dirty:  # a task that was canceled may have been writing
+            self._loop.later(_SWEEP_AGAIN_SECONDS, lambda: self._sweep(course))
+
+    def _sweep(self, course: Course) -> None:
+        if course.files:
             self._loop.run(lambda: self._upkeep.sweep(course))
-            self._loop.later(
-                _SWEEP_AGAIN_SECONDS, lambda: self._loop.run(lambda: self._upkeep.sweep(course))
-            )
 
     def _break(self, course: Course, reason: str) -> None:
         """End a transform that cannot go on."""
@@ -357,15 +359,10 @@ class DaskEngine:
         self._loop.run(lambda: self._break_off(course, reason))
 
     def _break_off(self, course: Course, reason: str) -> None:
-        stored = False
         try:
-            stored = self._upkeep.break_off(course, reason)
+            self._upkeep.break_off(course, reason)
         finally:
-            self._loop.post(lambda: self._broken(course, stored))
-
-    def _broken(self, course: Course, stored: bool) -> None:  # noqa: FBT001  of an event
-        course.is_ending = stored  # else the next watch asks again
-        self._woken()
+            self.wake()
 
     def _watch(self, now: float) -> None:
         """Look after what says nothing, and tell how far each transform is."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sxdask.deliver.store import Store
     from sxdask.service.transforms.ports import ObjectStore, Transform
 
-HIDDEN: Final = ".sxdask"
+_HIDDEN: Final = ".sxdask"
 
 
 class Publisher:
@@ -60,17 +60,17 @@ class Publisher:
         """Remove an object that has no result."""
         self._store(transform).remove(name)
 
-    def sweep(self, transform: Transform, names: Collection[str], kept: Collection[str]) -> None:
-        """Remove what waits under `names`, and objects of these names that are not `kept`."""
+    def sweep(self, transform: Transform, names: Collection[str]) -> None:
+        """Remove what waits under `names`: of tries that nobody knows of, or that came too late."""
         store = self._store(transform)
         store.staging(STAGING).clear(names, alone=True)
-        store.remove_folder(HIDDEN)
-        there = self._of(transform).sizes(transform.request_id)
-        store.remove_all([name for name in names if name in there and name not in kept])
+        store.remove_folder(_HIDDEN)
 
-    def tidy(self, transform: Transform) -> None:
-        """Remove the folder in which objects waited, if nothing is in it."""
-        self._store(transform).remove_folder(HIDDEN, only_empty=True)
+    def keep(self, transform: Transform, names: Collection[str], reported: Collection[str]) -> None:
+        """Remove objects of these names that no result names."""
+        there = self._of(transform).sizes(transform.request_id)
+        strays = [name for name in names if name in there and name not in reported]
+        self._store(transform).remove_all(strays)
 
     def forget(self, transform: Transform) -> None:
         """Remove the place with all that is in it: the transform was deleted meanwhile."""

@@ -7,13 +7,17 @@ the engine's pool.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from sxdask.core.errors import SxdaskError
+from sxdask.service.transforms.asking import StoppedError, answered
 from sxdask.service.transforms.naming import object_name
 from sxdask.service.transforms.states import Broken
 
 if TYPE_CHECKING:
+    import threading
+
     from sxdask.service.transforms.course import Course
     from sxdask.service.transforms.lookups import Lookups
     from sxdask.service.transforms.ports import DatasetFile, Transform, TransformStore
@@ -25,7 +29,14 @@ _LOG: Final = logging.getLogger(__name__)
 class Upkeep:
     """Prepares transforms and cleans up after them; methods may run in many threads."""
 
-    def __init__(self, store: TransformStore, publisher: Publisher, lookups: Lookups) -> None:
+    def __init__(
+        self,
+        store: TransformStore,
+        publisher: Publisher,
+        lookups: Lookups,
+        stopping: threading.Event,
+    ) -> None:
+        self._stopping = stopping
         self._store = store
         self._publisher = publisher
         self._lookups = lookups
@@ -58,39 +69,36 @@ class Upkeep:
         if not course.is_ready and course.is_dirty and files:
             # What an engine that is gone left: nothing of these files is reported.
             names = {result_name(course.transform, file) for file in files}
-            self._publisher.sweep(course.transform, names, ())
+            self._publisher.sweep(course.transform, names)
+            self._publisher.keep(course.transform, names, ())
         return files
 
     def sweep(self, course: Course) -> None:
-        """Remove what was begun for a transform that is over."""
+        """Remove what was begun for a transform that is over, and has no result."""
         transform = course.transform
         try:
             now = self._store.transform(transform.request_id)
             if now is None:  # deleted
                 self._publisher.forget(transform)
             elif now.state.status.is_final:
-                results = self._store.results(transform.request_id, ok=True)
                 names = {result_name(transform, work.file) for work in course.files.values()}
-                self._publisher.sweep(transform, names, {item.result.object for item in results})
+                self._publisher.sweep(transform, names)
+                if course.is_dirty:
+                    results = self._store.results(transform.request_id, ok=True)
+                    self._publisher.keep(transform, names, {row.result.object for row in results})
         except SxdaskError as error:
             _LOG.warning("leftovers of %s stay: %s", transform.request_id, error.problem)
 
-    def tidy(self, course: Course) -> None:
-        """Remove the folder in which objects waited; nothing is left in it."""
-        try:
-            self._publisher.tidy(course.transform)
-        except SxdaskError as error:
-            _LOG.warning("a folder of %s stays: %s", course.request_id, error.problem)
-
-    def break_off(self, course: Course, reason: str) -> bool:
-        """Store that a transform cannot go on; return whether that is stored."""
-        try:
-            self._store.apply(course.request_id, Broken(reason))
-        except SxdaskError as error:
-            _LOG.warning("the end of %s is not stored: %s", course.request_id, error.problem)
-            return False
-        _LOG.warning("transform %s is given up: %s", course.request_id, reason)
-        return True
+    def break_off(self, course: Course, reason: str) -> None:
+        """Store that a transform cannot go on."""
+        request_id = course.request_id
+        with suppress(StoppedError):
+            answered(
+                lambda: self._store.apply(request_id, Broken(reason)),
+                refused=course.transform.state,
+                stopping=self._stopping,
+            )
+            _LOG.warning("transform %s is given up: %s", request_id, reason)
 
 
 def result_name(transform: Transform, file: DatasetFile) -> str:
