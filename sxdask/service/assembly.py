@@ -157,7 +157,9 @@ class Service:
             objects=objects,
             lookups=lookups,
             client=computing.client,
-            limits=replace(settings.limits, allow_python=settings.allow_python),
+            limits=replace(
+                settings.limits, allow_python=settings.allow_python, places=policy.places
+            ),
         )
         secret = settings.secret("token_secret") or kept_secret(folder / "token-secret")
         parts = Parts(

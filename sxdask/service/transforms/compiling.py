@@ -21,6 +21,7 @@ from sxdask.deliver.root.file import NO_NAME
 from sxdask.pipeline.compile import compile_plan, optimized_plan, tree_of
 from sxdask.pipeline.source import Source
 from sxdask.plan.frontend import FRONTENDS
+from sxdask.service.auth.guarded import http_options
 
 if TYPE_CHECKING:
     from sxdask.core.types import Schema
@@ -93,7 +94,8 @@ def compiled(work: Work, path: str) -> Compiled:
         If the selection is wrong, does not fit the file, or the file cannot be read.
     """
     settings = replace(load_settings(), allow_python=work.python is not None)
-    source = Source(FileSet(path, (FileEntry(path, work.tree),)), settings)
+    files = FileSet(path, (FileEntry(path, work.tree),), _options(work, path))
+    source = Source(files, settings)
     found = _known(work, source) or _parsed(work, source)
     return compile_plan(found.plan, source, optimized=found.optimized)
 
@@ -137,6 +139,13 @@ def _parsed(work: Work, source: Source) -> _Known:
         while len(_requests) > _MOST_REQUESTS:
             _requests.popitem(last=False)
     return made
+
+
+def _options(work: Work, path: str) -> tuple[tuple[str, Any], ...]:
+    """Return options of the file's storage: over HTTP each connection is looked at."""
+    if work.places is None or not path.lower().startswith(("http://", "https://")):
+        return ()
+    return tuple(http_options(work.places).items())
 
 
 def _selection(work: Work) -> Any:

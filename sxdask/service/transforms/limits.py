@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sxdask.core.errors import RequestError
+from sxdask.service.auth.places import Places  # noqa: TC001  pydantic reads it for settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class EngineLimits:
         A worker with so many threads that hang is restarted.
     allow_python, python
         Whether requests may be Python functions, and what these may take.
+    places
+        Which files may be opened; all if it is None.
     """
 
     files: int = 0
@@ -71,6 +74,7 @@ class EngineLimits:
     stuck_threads: int = 3
     allow_python: bool = False
     python: PythonLimits = PythonLimits()
+    places: Places | None = None
 
     def __post_init__(self) -> None:
         for name in ("still_seconds", "file_seconds", "transform_still_seconds"):

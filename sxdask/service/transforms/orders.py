@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sxdask.service.rest.codegens import codegen_of
 
 if TYPE_CHECKING:
+    from sxdask.service.auth.places import Places
     from sxdask.service.transforms.limits import EngineLimits, PythonLimits
     from sxdask.service.transforms.ports import ResultFormat, Transform
 
@@ -20,13 +21,17 @@ TOPIC = "sxdask-transform-files"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is asked of each file of a transform: equal for all of them, and hashable."""
+    """What is asked of each file of a transform: equal for all of them, and hashable.
+
+    With `places` a file is opened only where users may have files read.
+    """
 
     language: str
     selection: str
     result_format: ResultFormat
     tree: str | None = None
     python: PythonLimits | None = None
+    places: Places | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +94,6 @@ def work_of(transform: Transform, limits: EngineLimits) -> Work:
     new = transform.new
     codegen = codegen_of(new.codegen, with_python=limits.allow_python)
     python = limits.python if codegen.language == "python" else None
-    return Work(codegen.language, new.selection, new.result_format, new.tree_name, python)
+    return Work(
+        codegen.language, new.selection, new.result_format, new.tree_name, python, limits.places
+    )

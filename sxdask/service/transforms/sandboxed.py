@@ -50,11 +50,15 @@ def _build(path: str, folder: Path) -> None:
 
 def _answer(order: Any, limits: PythonLimits, folder: Path) -> dict[str, Any]:
     from sxdask.deliver.attempt import as_sxdask_error
+    from sxdask.service.auth.places import Places
     from sxdask.service.transforms.attempts import Attempt
     from sxdask.service.transforms.orders import Work
     from sxdask.service.transforms.writing import STAGING, Destination, write_object
 
-    work = Work(**{**order["work"], "python": limits})
+    places = order["work"]["places"]
+    if places is not None:
+        places = Places(tuple(places["roots"]), tuple(places["hosts"]))
+    work = Work(**{**order["work"], "python": limits, "places": places})
     to = Destination(Attempt(""), work, str(folder / "made"), {}, order["object"])
     try:
         made = write_object(work, order["path"], to)

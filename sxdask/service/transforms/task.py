@@ -95,6 +95,8 @@ def _reason(order: Order, attempt: Attempt, end: float) -> tuple[str, str] | Non
 def _made(order: Order, path: str, attempt: Attempt) -> Made:
     from sxdask.service.transforms.writing import Destination, write_object
 
+    if order.work.places is not None:
+        order.work.places.require_open(path)
     to = Destination(attempt, order.work, order.target, dict(order.options), order.object)
     if order.work.python is not None:
         from sxdask.service.transforms.sandbox import run_apart
