@@ -133,6 +133,24 @@ class StoreContract:
         assert [item.id for item in store.datasets()] != [made.did_id]
         assert len(store.datasets("user", with_stale=True)) == 2
 
+    def test_what_was_canceled_in_the_lookup_is_told_of_it_when_it_is_tried_again(self, store):
+        made, lost = store.submit(of_dataset()), store.submit(of_dataset())
+        store.begin_lookup(made.did_id)
+        store.add_files(made.did_id, [DatasetFile(0, ("a",))])
+        for item in (made, lost):
+            store.report(item.request_id, bad(*store.pending_files(item.request_id)))
+            store.apply(item.request_id, CancelAsked())
+        store.add_files(made.did_id, [DatasetFile(0, ("b",))])
+        assert store.resubmit_failed(lost.request_id) == 1
+        store.end_lookup(made.did_id)
+        assert store.resubmit_failed(made.request_id) == 1
+        for item in (made, lost):
+            now = store.transform(item.request_id).state
+            assert (now.status, now.files, now.looked_up) == (Status.RUNNING, 2, True)
+            for file in store.pending_files(item.request_id):
+                store.report(item.request_id, good(file))
+            assert store.transform(item.request_id).state.status is Status.COMPLETE
+
     def test_only_what_has_ended_is_archived(self, store):
         made = store.submit(of_files("a"))
         with pytest.raises(RequestError, match="still Running") as caught:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contracts.test_migrations import MigrationContract
+from tests.contracts.test_store_model import ModelContract
 from tests.contracts.test_store_queries import FULL, PostgresQueryContract
 from tests.contracts.test_store_races import RaceContract
 from tests.contracts.test_stores import StoreContract
@@ -41,3 +42,11 @@ class TestQueries(PostgresQueryContract):
     @pytest.fixture
     def engine(self, full_postgres):
         return full_postgres
+
+
+class TestModel(ModelContract):
+    most_examples = 6
+
+    @pytest.fixture
+    def engine(self, postgres):
+        return postgres

@@ -44,7 +44,7 @@ class Datasets:
     def begin_lookup(self, dataset_id: int) -> bool:
         """See `TransformStore.begin_lookup`."""
         with writing(self.engine) as connection:
-            row = _locked(connection, dataset_id)
+            row = locked_dataset(connection, dataset_id)
             if row.lookup_status != "created":
                 return False
             _set(connection, dataset_id, lookup_status="looking")
@@ -62,7 +62,7 @@ class Datasets:
     def add_files(self, dataset_id: int, files: Iterable[DatasetFile]) -> None:
         """See `TransformStore.add_files`."""
         with writing(self.engine) as connection:
-            _locked(connection, dataset_id)
+            locked_dataset(connection, dataset_id)
             count = add_files(connection, dataset_id, files)
             if count:
                 _tell_waiting(connection, dataset_id, FilesFound(count))
@@ -73,7 +73,7 @@ class Datasets:
         """See `TransformStore.end_lookup`; a dataset that cannot be had is stale at once."""
         is_good = status == "complete"
         with writing(self.engine) as connection:
-            row = _locked(connection, dataset_id)
+            row = locked_dataset(connection, dataset_id)
             _set(
                 connection,
                 dataset_id,
@@ -112,7 +112,7 @@ class Datasets:
     def make_stale(self, dataset_id: int) -> bool:
         """See `TransformStore.make_stale`."""
         with writing(self.engine) as connection:
-            row = _locked(connection, dataset_id)
+            row = locked_dataset(connection, dataset_id)
             _set(connection, dataset_id, stale=True)
             return not row.stale
 
@@ -190,7 +190,14 @@ def _require_short(name: str, what: str) -> None:
         )
 
 
-def _locked(connection: Connection, dataset_id: int) -> Row[Any]:
+def locked_dataset(connection: Connection, dataset_id: int) -> Row[Any]:
+    """Return the row of a dataset; nobody else changes it until this transaction ends.
+
+    Raises
+    ------
+    RequestError
+        If there is none.
+    """
     query = select(DATASETS).where(DATASETS.c.id == dataset_id).with_for_update()
     row = connection.execute(query).first()
     if row is None:

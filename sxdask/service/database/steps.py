@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, insert, select, update
@@ -48,13 +49,13 @@ def locked(connection: Connection, request_id: str) -> Row[Any]:
     return row
 
 
-def step_row(connection: Connection, row: Row[Any], event: Event, **also: Any) -> State:
-    """Store and return the state after `event` of the transform in `row`, which is locked.
+def step_row(connection: Connection, row: Row[Any], *events: Event, **also: Any) -> State:
+    """Store and return the state after `events` of the transform in `row`, which is locked.
 
     `also` are values of other columns, stored with it.
     """
     before = state_of(row)
-    after = step(before, event)
+    after = reduce(step, events, before)
     values = dict(also)
     if after != before:
         values |= state_values(after)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from sxdask.core.errors import RequestError
 from sxdask.service.database.connect import reading, writing
-from sxdask.service.database.datasets import Datasets, add_files, fresh_dataset
+from sxdask.service.database.datasets import Datasets, add_files, fresh_dataset, locked_dataset
 from sxdask.service.database.figures import Figures
 from sxdask.service.database.lifecycle import Lifecycle, archive_row
 from sxdask.service.database.rows import file_of, result_of, state_values, transform_of
@@ -24,6 +24,7 @@ from sxdask.service.transforms.states import (
     FileDone,
     FilesFound,
     LookupDone,
+    LookupFailed,
     LookupStarted,
     Resubmitted,
     State,
@@ -166,14 +167,17 @@ class SqlStore(Datasets, Lifecycle, Figures):
 
     def resubmit_failed(self, request_id: str) -> int:
         """See `TransformStore.resubmit_failed`."""
+        own = TRANSFORMS.c.request_id == request_id
         with writing(self.engine) as connection:
+            # The dataset first, as in lookups, so that no two wait for each other.
+            of = connection.execute(select(TRANSFORMS.c.did_id).where(own)).scalar()
+            dataset = None if of is None else locked_dataset(connection, of)
             row = locked(connection, request_id)
             event = Resubmitted(row.failed)
-            step_row(connection, row, event)
+            step_row(connection, row, event, *_missed(row, dataset))
             log_event(connection, request_id, event)
-            connection.execute(
-                delete(RESULTS).where(RESULTS.c.request_id == request_id, ~RESULTS.c.ok)
-            )
+            failed = delete(RESULTS).where(RESULTS.c.request_id == request_id, ~RESULTS.c.ok)
+            connection.execute(failed)
             return event.count
 
     def results(
@@ -250,6 +254,19 @@ def _name_of_list(files: tuple[str, ...]) -> str:
 def _complete(connection: Connection, dataset_id: int) -> None:
     values = {"lookup_status": "complete", "last_updated": datetime.now(UTC)}
     connection.execute(update(DATASETS).where(DATASETS.c.id == dataset_id).values(**values))
+
+
+def _missed(row: Row[Any], dataset: Row[Any] | None) -> list[Event]:
+    """Return what a transform was not told of its dataset's lookup after it had ended."""
+    if dataset is None or row.looked_up:
+        return []
+    more = dataset.num_files - row.files
+    found: list[Event] = [FilesFound(more)] if more else []
+    if dataset.lookup_status == "complete":
+        return [*found, LookupDone(dataset.reason)]
+    if dataset.lookup_status in {"created", "looking"}:
+        return found
+    return [LookupFailed(dataset.reason)]
 
 
 def _end(state: State, now: datetime) -> datetime | None:
