@@ -88,14 +88,14 @@ class Processing:
         from sxdask.processing.fileset import FilesetDataset, FilesetFile, user_metadata
         from sxdask.processing.inputs import planned
         from sxdask.processing.processor import Target
-        from sxdask.rootio.identity import normalise_url
 
         request = planned(self.plan)
         tree = self.source.default_tree
         name = self.source.files.name
+        self.source.settle(tree)
         files = tuple(
-            FilesetFile(item.url, normalise_url(item.url), item.tree or tree)
-            for item in self.source.files.files
+            FilesetFile(item.url, url, item.tree or tree)
+            for item, url in zip(self.source.files.files, self.source.urls, strict=True)
         )
         found = FilesetDataset(name, files, user_metadata(metadata, name))
         target = Target([found], self.source.settings, request, self.source)

@@ -93,10 +93,10 @@ def _files(compiled: Compiled) -> tuple[tuple[str, FileStamp], ...]:
     """Return every file of the dataset with its identity; few have to be looked at for it."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from sxdask.rootio.identity import file_identity, normalise_url
+    from sxdask.rootio.identity import file_identity
 
     source = compiled.source
-    urls = list(dict.fromkeys(map(normalise_url, source.files.urls)))
+    urls = list(dict.fromkeys(source.urls))
     known = {
         piece.url: piece.stamp for part in compiled.parts for piece in (*part.pieces, *part.pruned)
     }

@@ -143,10 +143,9 @@ class Run:
     def _by_file(self) -> pa.Table | list[pa.Table]:
         """Return the rows of each file as one table, in dataset order; of one file that table."""
         from sxdask.deliver.encode import join, no_rows, schema_from_text
-        from sxdask.rootio.identity import normalise_url
 
         files: dict[str, dict[int, pa.Table]]
-        files = {normalise_url(url): {} for url in self._compiled.source.files.urls}
+        files = {url: {} for url in self._compiled.source.urls}
         for _, piece, rows in self.tables():
             files[piece.url][piece.index] = rows
         (table,) = self._compiled.tables

@@ -5,19 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from sxdask.core.errors import SxdaskError, UnknownTreeError
+from sxdask.core.errors import (
+    AccessDeniedError,
+    FileMissingError,
+    MissingExtraError,
+    ReadFailedError,
+    SxdaskError,
+    UnknownTreeError,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sxdask.core.settings import Settings
     from sxdask.core.types import Schema
-    from sxdask.datasets.model import FileSet
+    from sxdask.datasets.model import FileEntry, FileSet
     from sxdask.rootio.index import FileIndex
     from sxdask.rootio.model import FileStamp, Piece
     from sxdask.rootio.store import IndexStore
 
 _LOOKS_AT_ONCE = 16
+
+# What another replica of the file may not have.
+_OF_ONE_PLACE = (AccessDeniedError, FileMissingError, MissingExtraError, ReadFailedError)
+
+T = TypeVar("T")
 
 IndexProgress: TypeAlias = Callable[[int, int, float], None]
 
@@ -45,9 +59,17 @@ class Source:
         return store
 
     @property
+    def urls(self) -> tuple[str, ...]:
+        """Where each file is read, in order, as its index names it.
+
+        That is the first of its replicas that could be opened, once it was indexed.
+        """
+        return tuple(self._places(entry)[0] for entry in self.files.files)
+
+    @property
     def first_url(self) -> str:
         """The file that stands for all others before they are indexed."""
-        return self.files.files[0].url
+        return self._places(self.files.files[0])[0]
 
     @property
     def trees(self) -> tuple[str, ...]:
@@ -55,7 +77,9 @@ class Source:
         from sxdask.rootio.listing import tree_names
 
         if "trees" not in self._memo:
-            self._memo["trees"] = tuple(tree_names(self.first_url, self.storage_options))
+            self._memo["trees"] = self._anywhere(
+                self.files.files[0], lambda url: tuple(tree_names(url, self.storage_options))
+            )
         trees: tuple[str, ...] = self._memo["trees"]
         return trees
 
@@ -82,16 +106,18 @@ class Source:
         """Return the cycles of `tree` in the first file, newest first."""
         from sxdask.rootio.listing import tree_cycles
 
-        return tree_cycles(self.first_url, tree, self.storage_options)
+        return self._anywhere(
+            self.files.files[0], lambda url: tree_cycles(url, tree, self.storage_options)
+        )
 
     def index_of_first(self, tree: str | None) -> FileIndex:
         """Return the index of `tree` in the first file, building it if needed."""
         key = ("first", tree)
         if key not in self._memo:
             entry = self.files.files[0]
-            (index,) = self.store.ensure(
-                [(entry.url, tree or entry.tree)], storage_options=self.storage_options
-            )
+            (index,) = self._ensure([(entry, tree or entry.tree)])
+            if isinstance(index, SxdaskError):
+                raise index
             self._memo[key] = index
         first: FileIndex = self._memo[key]
         return first
@@ -114,18 +140,9 @@ class Source:
             If a file has no such tree, unless `allow_missing`.
         """
         primary = tree == self.files.files[0].tree
-        wanted = [
-            (item.url, item.tree if primary and item.tree else tree) for item in self.files.files
-        ]
-        found = self.store.ensure(
-            wanted,
-            workers=self.settings.index_workers,
-            progress=progress,
-            storage_options=self.storage_options,
-            on_error="collect",
-        )
+        wanted = [(item, item.tree if primary and item.tree else tree) for item in self.files.files]
         kept: list[FileIndex] = []
-        for item in found:
+        for item in self._ensure(wanted, progress=progress):
             if not isinstance(item, SxdaskError):
                 kept.append(item)
             elif not (allow_missing and isinstance(item, UnknownTreeError)):
@@ -142,13 +159,78 @@ class Source:
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        from sxdask.rootio.identity import file_identity, normalise_url
+        from sxdask.rootio.identity import file_identity
 
-        urls = [normalise_url(url) for url in self.files.urls]
         options = self.storage_options
+
+        def look(entry: FileEntry) -> tuple[str, FileStamp]:
+            return self._anywhere(entry, lambda url: (url, file_identity(url, options)))
+
         with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
-            stamps = pool.map(lambda url: file_identity(url, options), urls)
-            return list(zip(urls, stamps, strict=True))
+            return list(pool.map(look, self.files.files))
+
+    def settle(self, tree: str) -> None:
+        """Find out which replica of each file can be read, where files have several."""
+        if any(entry.replicas for entry in self.files.files):
+            self._ensure([(entry, entry.tree or tree) for entry in self.files.files])
+
+    def _places(self, entry: FileEntry) -> list[str]:
+        """Return the addresses of a file, the one that answered last time first."""
+        from sxdask.rootio.identity import normalise_url
+
+        places = list(dict.fromkeys(map(normalise_url, entry.places)))
+        chosen = self._memo.get("chosen", {}).get(entry.url)
+        return places if chosen is None else [chosen, *(url for url in places if url != chosen)]
+
+    def _choose(self, entry: FileEntry, url: str) -> None:
+        if entry.replicas:
+            self._memo.setdefault("chosen", {})[entry.url] = url
+
+    def _anywhere(self, entry: FileEntry, look: Callable[[str], T]) -> T:
+        """Return what `look` gives for the first address of a file that can be read."""
+        failed: list[SxdaskError] = []
+        for url in self._places(entry):
+            try:
+                found = look(url)
+            except _OF_ONE_PLACE as error:
+                failed.append(error)
+            else:
+                self._choose(entry, url)
+                return found
+        raise failed[0]
+
+    def _ensure(
+        self,
+        wanted: Sequence[tuple[FileEntry, str | None]],
+        progress: IndexProgress | None = None,
+    ) -> list[FileIndex | SxdaskError]:
+        """Return the index of each file and tree, of the first replica that can be read.
+
+        Where none can, it is the error of the first.
+        """
+        found: dict[int, FileIndex | SxdaskError] = {}
+        places = [self._places(entry) for entry, _ in wanted]
+        pending, turn = list(range(len(wanted))), 0
+        while pending:
+            results = self.store.ensure(
+                [(places[number][turn], wanted[number][1]) for number in pending],
+                workers=self.settings.index_workers,
+                progress=progress if turn == 0 else None,
+                storage_options=self.storage_options,
+                on_error="collect",
+            )
+            turn += 1
+            again = []
+            for number, result in zip(pending, results, strict=True):
+                if isinstance(result, _OF_ONE_PLACE):
+                    found.setdefault(number, result)
+                    if turn < len(places[number]):
+                        again.append(number)
+                    continue
+                found[number] = result
+                self._choose(wanted[number][0], places[number][turn - 1])
+            pending = again
+        return [found[number] for number in range(len(wanted))]
 
     @property
     def generation(self) -> int:
