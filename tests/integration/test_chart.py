@@ -86,6 +86,7 @@ def helm(tools, chart, tmp_path):
             capture_output=True,
             text=True,
             env={"HOME": str(tmp_path), "PATH": ""},
+            check=False,
         )
 
     return run

@@ -29,7 +29,7 @@ SERVICE = "localhost/sxdask-service"
 OPERATOR = "localhost/dask-kubernetes-operator"
 PAUSE = "localhost/pause:1"
 
-_EXTRAS = ("dashboard", "fast", "kubernetes", "s3", "service")
+_EXTRAS = ("dashboard", "embedded", "fast", "kubernetes", "s3", "service")
 _PACKAGES = "usr/local/lib/python3.11/dist-packages"
 _PREFIX = "usr/local"
 _ENTRYPOINTS = {
@@ -110,17 +110,18 @@ def _cached(cache: Path, name: str, recipe: str, make: Any) -> Layer:
 
 def _debian(recipe: str, path: Path) -> None:
     """Write a minimal Debian with its Python."""
+    release, variant, _ = recipe.split()
     subprocess.run(
         [
             "mmdebstrap",
             "--quiet",
-            f"--variant={recipe.split()[1]}",
+            f"--variant={variant}",
             "--include=python3,ca-certificates",
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*",
             "--skip=output/dev",
-            recipe.split()[0],
+            release,
             str(path),
         ],
         check=True,

@@ -26,7 +26,7 @@ class Services(BaseResolver):  # type: ignore[misc]  # dnslib has no types
         self._addresses: dict[str, list[str]] = {}
         self._asked = 0.0
 
-    def resolve(self, request, handler):
+    def resolve(self, request, handler):  # noqa: ARG002 - dnslib calls it so
         """Return the answer to one question."""
         reply = request.reply()
         name = str(request.q.qname).lower()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 # What each package is looked for by: a program, or a path.
 _PACKAGES = {
@@ -33,7 +34,7 @@ def missing_packages() -> list[str]:
     return [
         name
         for name, sign in _PACKAGES.items()
-        if not (os.path.exists(sign) if sign.startswith("/") else shutil.which(sign, path=path))
+        if not (Path(sign).exists() if sign.startswith("/") else shutil.which(sign, path=path))
     ]
 
 

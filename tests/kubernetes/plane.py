@@ -24,6 +24,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.kubernetes.place import Place
 from tests.kubernetes.processes import POD_NETWORK, SERVICE_NETWORK, SOCKET
 
 if TYPE_CHECKING:
@@ -37,34 +38,16 @@ OUTSIDE = "10.89.7.254"
 NODE = "node1"
 _LINK_OUT, _LINK_IN = "sxdask-k8s", "node0"
 _CGROUPS = Path("/sys/fs/cgroup")
+_GROUPS = ("kubepods", "k8s.io")
 
 
-class Plane:
-    """A control plane that runs; `kubeconfig` is the administrator's."""
+class Plane(Place):
+    """A control plane that runs here."""
 
-    def __init__(self, folder: Path, kubectl: Path, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, folder: Path, tools: Tools, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(folder / "admin.conf", tools.kubectl, OUTSIDE)
         self.folder = folder
-        self.kubeconfig = folder / "admin.conf"
-        self._kubectl = kubectl
         self._process = process
-
-    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-        """Run kubectl as administrator; return what it prints."""
-        done = subprocess.run(
-            [str(self._kubectl), f"--kubeconfig={self.kubeconfig}", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-        )
-        assert not check or done.returncode == 0, f"{arguments}: {done.stderr}"
-        return done.stdout
-
-    def get(self, *arguments: str) -> list[dict[str, Any]]:
-        """Return the objects that ``kubectl get`` finds."""
-        items: list[dict[str, Any]] = json.loads(
-            self.kubectl("get", *arguments, "--output=json") or '{"items": []}'
-        )["items"]
-        return items
 
     def inside(self, *command: str) -> str:
         """Run a command in the namespaces of the node; return what it prints."""
@@ -152,7 +135,7 @@ def running_plane(cache: Path, programs: Path, tools: Tools) -> Iterator[Plane]:
                 start_new_session=True,
             )
         stack.callback(_end, process)
-        plane = Plane(folder, tools.kubectl, process)
+        plane = Plane(folder, tools, process)
         _connect(plane)
         yield plane
 
@@ -160,13 +143,11 @@ def running_plane(cache: Path, programs: Path, tools: Tools) -> Iterator[Plane]:
 def _connect(plane: Plane) -> None:
     """Lay the pair of devices, and routes to services and pods."""
     end = time.monotonic() + 10
-    while True:
-        try:
+    inside = 0
+    while not inside:
+        assert time.monotonic() < end, "unshare did not start"
+        with suppress(IndexError, FileNotFoundError):
             inside = plane._child()
-            break
-        except (IndexError, FileNotFoundError):
-            assert time.monotonic() < end, "unshare did not start"
-            time.sleep(0.02)
     for command in (
         f"link add {_LINK_OUT} type veth peer name {_LINK_IN} netns {inside}",
         f"address add {OUTSIDE}/24 dev {_LINK_OUT}",
@@ -184,22 +165,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _remove_traces() -> None:
-    """Remove what outlives the namespaces: control groups, and for a moment the link."""
+    """Remove what outlives the processes: control groups, and for a while the link.
+
+    The kernel takes a minute to tear a network with pods down; the link is ours to delete.
+    """
+    subprocess.run(["ip", "link", "delete", _LINK_OUT], capture_output=True)
     end = time.monotonic() + 10
-    left = True
-    while left and time.monotonic() < end:
-        found = subprocess.run(["ip", "link", "show", _LINK_OUT], capture_output=True)
-        groups = [
-            group
-            for root in (*_CGROUPS.glob("*/kubepods"), *_CGROUPS.glob("*/k8s.io"))
-            for group in sorted(root.rglob("*/"), reverse=True) + [root]
-            if group.is_dir()
-        ]
-        for group in groups:
-            with suppress(OSError):  # busy until its last process is gone
-                group.rmdir()
-        left = found.returncode == 0 or any(group.exists() for group in groups)
-        time.sleep(0.1 if left else 0)
+    while time.monotonic() < end:
+        roots = [root for name in _GROUPS for root in _CGROUPS.glob(f"*/{name}")]
+        if not roots:
+            return
+        for root in roots:
+            for group in (*sorted(root.rglob("*/"), reverse=True), root):
+                with suppress(OSError):  # busy until its last process is gone
+                    group.rmdir()
+        time.sleep(0.1)
 
 
 def _write_configuration(folder: Path) -> None:
@@ -240,9 +220,7 @@ def _kubeconfig(folder: Path) -> dict[str, Any]:
         "kind": "Config",
         "clusters": [{"name": "test", "cluster": cluster}],
         "users": [{"name": "admin", "user": user}],
-        "contexts": [
-            {"name": "test", "context": {"cluster": "test", "user": "admin", "namespace": "default"}}
-        ],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
         "current-context": "test",
     }
 

@@ -82,12 +82,14 @@ class Access:
 
     def get(self, plural: str, name: str) -> dict[str, Any] | None:
         """Return an object of the operator's kinds, or None."""
+        found: list[dict[str, Any]] = []
         with self._faults(f"get {plural}"), _none_if_missing():
-            found: dict[str, Any] = self._custom.get_namespaced_custom_object(
-                GROUP, _VERSION, self.namespace, plural, name, _request_timeout=_TIMEOUT_S
+            found.append(
+                self._custom.get_namespaced_custom_object(
+                    GROUP, _VERSION, self.namespace, plural, name, _request_timeout=_TIMEOUT_S
+                )
             )
-            return found
-        return None
+        return found[0] if found else None
 
     def all_of(self, plural: str, selector: str = "") -> list[dict[str, Any]]:
         """Return the objects of one of the operator's kinds."""
@@ -102,13 +104,6 @@ class Access:
             )
             items: list[dict[str, Any]] = found["items"]
             return items
-
-    def patch(self, plural: str, name: str, body: dict[str, Any]) -> None:
-        """Change an object of the operator's kinds, if it is there."""
-        with self._faults(f"patch {plural}"), _none_if_missing():
-            self._custom.patch_namespaced_custom_object(
-                GROUP, _VERSION, self.namespace, plural, name, body, _request_timeout=_TIMEOUT_S
-            )
 
     def delete(self, plural: str, name: str) -> None:
         """Delete an object and all that belongs to it, if it is there."""
@@ -224,9 +219,7 @@ class Access:
                 hint="ask an administrator for the role in docs/how-to/kubernetes.md, "
                 "or choose another namespace",
             )
-        if error.status == 404 and f"/{GROUP}" in (error.reason or "") + said or (
-            error.status == 404 and action.startswith("create dask")
-        ):
+        if error.status == 404 and action.startswith("create dask"):
             return ClusterError(
                 "this Kubernetes has no definition of Dask clusters",
                 hint="install the operator: helm install --repo https://helm.dask.org "

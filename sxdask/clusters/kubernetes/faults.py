@@ -176,7 +176,7 @@ def _age(stamp: str | None, now: datetime) -> float:
     """Return the seconds since `stamp`; none yet if there is no stamp."""
     if not stamp:
         return 0.0
-    return (now - datetime.fromisoformat(stamp.replace("Z", "+00:00"))).total_seconds()
+    return (now - datetime.fromisoformat(stamp)).total_seconds()
 
 
 def _first_line(text: str) -> str:

@@ -10,7 +10,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from sxdask.clusters.kubernetes.objects import dask_cluster, dask_job, owner_reference, scheduled_job
+from sxdask.clusters.kubernetes.objects import (
+    dask_cluster,
+    dask_job,
+    owner_reference,
+    scheduled_job,
+)
 from sxdask.clusters.kubernetes.options import kubernetes_options
 from sxdask.clusters.kubernetes.proxies import ProxyOptions, proxy_command, proxy_objects
 from sxdask.core.errors import RequestError
@@ -54,7 +59,8 @@ def crd_schema(kind: str) -> dict[str, Any]:
     definition = yaml.safe_load((folder / f"{kind}.yaml").read_text())
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     schema["properties"] |= {"apiVersion": {}, "kind": {}, "metadata": {"type": "object"}}
-    return strict(schema)
+    found: dict[str, Any] = strict(schema)
+    return found
 
 
 def strict(schema: Any) -> Any:
@@ -113,9 +119,7 @@ def test_kubernetes_takes_every_pod(name, version):
 def test_kubernetes_takes_the_scheduled_objects(version):
     options = kubernetes_options({})
     command = ["sxdask", "run", "recipe.yaml"]
-    job = scheduled_job(
-        "nightly", options, command, schedule="0 3 * * *", service_account="batch"
-    )
+    job = scheduled_job("nightly", options, command, schedule="0 3 * * *", service_account="batch")
     for document in (job, *proxy_objects(ProxyOptions(vo="cms"))):
         kubernetes_validate.validate(document, version, strict=True)
 
