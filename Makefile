@@ -3,6 +3,7 @@
 #   make demo     a query on a real CMS file and on a million generated events
 #   make test     the whole test suite
 #   make test-services   delivery to real S3 and Kafka servers, with faults
+#   make test-kubernetes   clusters, the chart and its roles on a real Kubernetes (as root)
 #   make lint     style, types and import rules
 #   make bench    measurements next to their peers
 #   make format   rewrite the code in the project's style
@@ -20,7 +21,7 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-services lint bench format clean
+.PHONY: help demo test test-services test-kubernetes lint bench format clean
 
 help:
 	@sed -n 's/^#   make/  make/p' $(MAKEFILE_LIST)
@@ -30,10 +31,16 @@ demo: .venv/.demo
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal \
-		-m 'not services' $(PYTEST_ARGS)
+		-m 'not services and not kubernetes' $(PYTEST_ARGS)
 
 test-services: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m services tests/services $(PYTEST_ARGS)
+
+# Builds Kubernetes from Debian's source once (7 minutes on two cores), outside of the repository.
+# The operator's library leaves connections to the collector of garbage, which warns of each.
+test-kubernetes: .venv/.dev
+	$(BIN)/python -m pytest -m kubernetes -W ignore::pytest.PytestUnraisableExceptionWarning \
+		tests/kubernetes $(PYTEST_ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
