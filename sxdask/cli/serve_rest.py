@@ -100,7 +100,7 @@ def _lines(service: Service) -> Iterator[str]:
     yield f"serving clients of ServiceX on {service.public_url}"
     yield f"  pages    {service.public_url}/"
     dashboard = service.computing.dashboard
-    yield f"  workers  {service.computing.summary()}" + (f", {dashboard}" if dashboard else "")
+    yield f"  cluster  {service.computing.summary()}" + (f", {dashboard}" if dashboard else "")
     access = service.parts.objects["object-store"].client_access()
     yield f"  results  {'https' if access.secured else 'http'}://{access.endpoint}"
     yield f"  data     {settings.data_dir}"

@@ -56,7 +56,7 @@ class Computing:
     def summary(self) -> str:
         """Return how many workers there are now."""
         threads = self.client().nthreads()
-        return f"{len(threads)} with {sum(threads.values())} threads"
+        return f"{len(threads)} workers with {sum(threads.values())} threads"
 
     def require(self) -> None:
         """Raise if the scheduler is not connected now; nothing is opened."""

@@ -7,19 +7,25 @@ from pathlib import Path
 import pytest
 
 from tests.services.broker import broker, own_broker
+from tests.services.dask_gateway_server import alice, gateway_server
+from tests.services.official_client import official_client, servicex_python
 from tests.services.postgres import empty_postgres, postgres, postgres_server
 from tests.services.seaweedfs import bucket, s3_environment, s3_server
 from tests.services.xrootd import xrootd_server
 
 __all__ = [
+    "alice",
     "broker",
     "bucket",
     "empty_postgres",
+    "gateway_server",
+    "official_client",
     "own_broker",
     "postgres",
     "postgres_server",
     "s3_environment",
     "s3_server",
+    "servicex_python",
     "xrootd_server",
 ]
 
