@@ -18,6 +18,7 @@ from sxdask.cli import (
     inspect,
     run,
     serve,
+    user,
     verify,
     version,
 )
@@ -55,6 +56,7 @@ app.add_typer(catalog.app, name="catalog")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(batch.app, name="batch")
 app.command(cls=serve.ServeCommand)(serve.serve)
+app.add_typer(user.app, name="user")
 app.command()(doctor.doctor)
 app.command()(version.version)
 
