@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _GRACE_S: Final = 5
 """How long requests that are being answered may take when the service ends."""
 _BACKLOG: Final = 2048
+# Longer than clients keep a connection (httpx: 5 s, as long as ServiceX's client waits between two
+# questions): who closes while the other asks breaks the question off.
+_KEEP_ALIVE_S: Final = 75
 
 
 @contextmanager
@@ -58,6 +61,7 @@ class WebServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 forwarded_allow_ips=settings.proxies,
+                timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_GRACE_S,
                 ssl_certfile=settings.tls_cert,
                 ssl_keyfile=settings.tls_key,
