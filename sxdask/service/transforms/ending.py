@@ -6,9 +6,10 @@ they run in the engine's pool. What came of them goes back to the engine.
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from sxdask.core.errors import SxdaskError
 from sxdask.service.transforms.asking import StoppedError, answered
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 Verdict: TypeAlias = Literal["stored", "refused", "failed", "lost", "stopped"]
 """The result is stored; the store has one or wants none; the try failed; the cluster forgot it;
 the engine stops."""
+
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +87,12 @@ class Ending:
                 refused=False,
                 stopping=self._stopping,
             )
-            return "stored" if stored else self._refused(this, report)
+            if not stored:
+                return self._refused(this, report)
         except StoppedError:
             return "stopped"
+        _told(request_id, result)
+        return "stored"
 
     def _refused(self, this: Try, report: Report) -> Verdict:
         """Remove an object that no result names: the transform is over, or was deleted."""
@@ -100,3 +107,18 @@ class Ending:
                 self._publisher.remove(this.transform, this.object)
         # The answer to a report that was stored may have been lost: then it is here.
         return "stored" if own else "refused"
+
+
+def _told(request_id: str, result: FileResult) -> None:
+    """Write a line of the transform's log about a file."""
+    facts = {
+        "transform": request_id,
+        "file": result.file_path,
+        "seconds": round(result.seconds, 3),
+        "events": result.rows,
+        "bytes": result.bytes,
+    }
+    if result.ok:
+        _LOG.info("file done", extra=facts)
+    else:
+        _LOG.warning("file failed: %s", result.message, extra=facts | {"code": result.code})

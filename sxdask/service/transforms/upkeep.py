@@ -87,7 +87,8 @@ class Upkeep:
                     results = self._store.results(transform.request_id, ok=True)
                     self._publisher.keep(transform, names, {row.result.object for row in results})
         except SxdaskError as error:
-            _LOG.warning("leftovers of %s stay: %s", transform.request_id, error.problem)
+            facts = {"transform": transform.request_id}
+            _LOG.warning("leftovers stay: %s", error.problem, extra=facts)
 
     def break_off(self, course: Course, reason: str) -> None:
         """Store that a transform cannot go on."""
@@ -98,7 +99,7 @@ class Upkeep:
                 refused=course.transform.state,
                 stopping=self._stopping,
             )
-            _LOG.warning("transform %s is given up: %s", request_id, reason)
+            _LOG.warning("given up: %s", reason, extra={"transform": request_id})
 
 
 def result_name(transform: Transform, file: DatasetFile) -> str:
