@@ -183,9 +183,9 @@ def _dataset(name: str, facts: dict[str, Any]) -> NamedDataset:
 
 
 def _facts(dataset: NamedDataset) -> dict[str, Any]:
-    facts = asdict(dataset) | {"files": list(dataset.files)}
-    del facts["name"]
-    return {key: value for key, value in facts.items() if value}
+    facts = asdict(dataset)
+    about = {key: facts[key] for key in ("tree", "note", "added") if facts[key]}
+    return {"files": list(dataset.files), **about}
 
 
 def _replace(path: Path, text: str) -> None:

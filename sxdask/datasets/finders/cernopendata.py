@@ -35,6 +35,7 @@ _STORAGE: Final = "root://eospublic.cern.ch/"
 """What the portal's records name files by; it serves the same paths over HTTP itself."""
 _INDEX: Final = re.compile(r".*_file_index\.json")
 _SECONDS: Final = 60
+_GONE: Final = 410  # of records that were withdrawn
 
 
 @dataclass(frozen=True)
@@ -138,12 +139,10 @@ class OpenDataFinder:
         except SxdaskError:
             raise
         except FileNotFoundError as error:
-            raise FileMissingError(
-                f"there is no {what}" if what.startswith("record") else f"{what} is missing",
-                hint="look the number up at the portal",
-                file=url,
-            ) from error
+            raise _missing(what, url) from error
         except ClientResponseError as error:
+            if error.status == _GONE:
+                raise _missing(what, url) from error
             if error.status in {401, 403}:
                 raise AccessDeniedError(f"{what} may not be read", file=url) from error
             raise _silent(what, url, f"status {error.status}") from error
@@ -151,6 +150,14 @@ class OpenDataFinder:
             raise _silent(what, url, "it sends no JSON") from error
         except Exception as error:  # each layer below has exceptions of its own
             raise _silent(what, url, f"{type(error).__name__} {error}".strip()) from error
+
+
+def _missing(what: str, url: str) -> FileMissingError:
+    return FileMissingError(
+        f"there is no {what}" if what.startswith("record") else f"{what} is missing",
+        hint="look the number up at the portal",
+        file=url,
+    )
 
 
 def _silent(what: str, url: str, why: str) -> ReadFailedError:
