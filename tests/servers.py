@@ -82,17 +82,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve_ranges(folder: Path) -> Iterator[RangeServer]:
+def serve_ranges(folder: Path, host: str = "127.0.0.1") -> Iterator[RangeServer]:
     """Serve the files below `folder` over HTTP on a free port until the block ends."""
     log: list[tuple[str, str, str | None]] = []
     handler = type("Handler", (_Handler,), {"folder": folder, "log": log})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with ThreadingHTTPServer((host, 0), handler) as server:
         server.daemon_threads = True
         server.socket.listen(128)  # five waiting connections are fewer than one batch of ranges
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
-            yield RangeServer(f"http://127.0.0.1:{server.server_port}", log)
+            yield RangeServer(f"http://{host}:{server.server_port}", log)
         finally:
             server.shutdown()
             thread.join()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sxdask.cli.cluster_init import init
 from sxdask.cli.options import ClusterOptionsOption, JsonOption, cluster_options
 from sxdask.cli.table import facts, table
 
@@ -23,6 +24,9 @@ PlaceOption = Annotated[
     str | None,
     typer.Option("--storage", metavar="URL", help="Let a worker write, read and remove here."),
 ]
+
+
+app.command()(init)
 
 
 @app.command("list")

@@ -45,11 +45,11 @@ class Place:
         self.kubectl("apply", "--namespace", namespace, "--filename=-", stdin=text)
 
     @contextmanager
-    def forwarded(self, namespace: str, target: str, port: int) -> Iterator[int]:
+    def forwarded(
+        self, namespace: str, target: str, port: int, number: int | None = None
+    ) -> Iterator[int]:
         """Forward a port of a service or pod to this machine; give its number here."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            number: int = free.getsockname()[1]
+        number = number or free_port()
         process = subprocess.Popen(
             [
                 *self._kubectl,
@@ -64,6 +64,14 @@ class Place:
         finally:
             process.terminate()
             process.wait(timeout=10)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number: int = free.getsockname()[1]
+    return number
 
 
 def eventually(is_so: Callable[[], Any], seconds: float, complaint: str) -> Any:

@@ -174,6 +174,28 @@ class Access:
                     content_type="application/merge-patch+json",
                 )
 
+    def remove_job(self, name: str) -> None:
+        """Remove a job with its pods, if it is there."""
+        with self._faults("delete jobs"), _none_if_missing():
+            kube.BatchV1Api(self._client).delete_namespaced_job(
+                name,
+                self.namespace,
+                propagation_policy="Background",
+                _request_timeout=_TIMEOUT_S,
+            )
+
+    def last_line(self, pod: dict[str, Any], container: str) -> str:
+        """Return the last line that a container of a pod has written."""
+        with self._faults("get pods/log"):
+            said: str = self._core.read_namespaced_pod_log(
+                pod["metadata"]["name"],
+                self.namespace,
+                container=container,
+                tail_lines=5,
+                _request_timeout=_TIMEOUT_S,
+            )
+        return said.strip().rpartition("\n")[2][:300]
+
     def serves(self, api_version: str, kind: str) -> bool:
         """Say whether this Kubernetes knows objects of a kind."""
         from kubernetes.dynamic import DynamicClient

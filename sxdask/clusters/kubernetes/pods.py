@@ -157,6 +157,7 @@ def _container(
         "env": _environment(options, secrets=secrets),
         "resources": {"requests": amounts, "limits": dict(amounts)},
         "securityContext": restricted(options.user)[1],
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # the last words of a crash
         "volumeMounts": _mounts(options, secrets=secrets),
     }
 

@@ -1,0 +1,125 @@
+"""The chart, installed: the official client gets exact results; uninstalled, nothing is left."""
+
+from __future__ import annotations
+
+import awkward as ak
+import pytest
+import uproot
+import yaml
+
+from sxdask.testing import write_nanoaod_files
+from tests.kubernetes.images import SERVICE
+from tests.kubernetes.place import eventually, free_port
+from tests.servers import serve_ranges
+from tests.services.official_client import official_client, servicex_python
+
+__all__ = ["official_client", "servicex_python"]
+
+RELEASE = "physics"
+NAME = "physics-sxdask"
+DELIVER = """
+async def main():
+    raw = UPROOT_RAW([{"treename": "Events", "filter_name": ["event", "MET_pt", "Muon_pt"],
+                       "cut": "MET_pt > 30"}])
+    adl = (FUNC_ADL().FromTree("Events").Where(lambda e: e.MET_pt > 30)
+           .Select(lambda e: {"event": e.event, "MET_pt": e.MET_pt, "Muon_pt": e.Muon_pt}))
+    files = dataset.FileList(VALUES["files"])
+    samples = [Sample(Name=name, Dataset=files, Query=query)
+               for name, query in (("raw", raw), ("adl", adl))]
+    tell(await get(samples, VALUES["cache"], general={"OutputFormat": "parquet"}))
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def data(tmp_path, place):
+    """Serve generated files to pods; return their URLs and the events in them."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    made = write_nanoaod_files(folder, 40_000, 4, entries_per_cluster=2_000)
+    events = uproot.concatenate(
+        {str(path): "Events" for path in made}, ["event", "MET_pt", "Muon_pt"]
+    )
+    with serve_ranges(folder, place.outside) as server:
+        yield [f"{server.url}/{path.name}" for path in made], events[events.MET_pt > 30]
+
+
+@pytest.fixture
+def values(place, tag, options, tmp_path):
+    """Return a file of values: an open service, a store for demonstrations, workers in pods."""
+    own = {key: options[key] for key in options if key not in {"namespace", "image"}}
+    image, _, _ = options["image"].partition(":")
+    ports = {"service": free_port(), "objects": free_port()}
+    small = {"cpu": "100m", "memory": "400Mi"}
+    content = {
+        "image": {"repository": SERVICE, "tag": tag},
+        "auth": {"enabled": False},
+        "persistence": {"enabled": False},
+        "objectStore": {
+            "demo": True,
+            "publicEndpoint": f"http://127.0.0.1:{ports['objects']}",
+        },
+        "cluster": {"image": f"{image}:{tag}", "minimum": 0, "maximum": 2, "options": own},
+        "resources": {"requests": small, "limits": {"cpu": "2", "memory": "1500Mi"}},
+        "settings": {"hosts": [place.outside]},
+    }
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return file, ports
+
+
+def objects_left(place, namespace):
+    """Return what is in the namespace, but for what every namespace has."""
+    kinds = place.kubectl(
+        "api-resources", "--namespaced", "--verbs=list", "--output=name", "--cached=false"
+    ).split()
+    kinds = [kind for kind in kinds if not kind.startswith(("events", "endpointslices", "leases"))]
+    found = place.get(",".join(kinds), "--namespace", namespace)
+    usual = {"default", "kube-root-ca.crt", "default-token"}
+    return [
+        f"{item['kind']}/{item['metadata']['name']}"
+        for item in found
+        if not any(item["metadata"]["name"].startswith(name) for name in usual)
+    ]
+
+
+def test_the_installed_service_answers_the_official_client_and_leaves_nothing(
+    place, namespace, chart, helm, values, data, official_client, tmp_path
+):
+    file, ports = values
+    urls, expected = data
+    said = helm(
+        *("install", RELEASE, str(chart), "--namespace", namespace),
+        *("--values", str(file), "--wait", "--timeout", "5m"),
+    )
+    assert f"port-forward service/{NAME} 5000:80" in said
+    with (
+        place.forwarded(namespace, f"service/{NAME}", 80, ports["service"]),
+        place.forwarded(namespace, f"service/{NAME}-objects", 8333, ports["objects"]),
+    ):
+        official_client.configure(
+            f"api_endpoints:\n  - endpoint: http://127.0.0.1:{ports['service']}\n"
+            "    name: here\ndefault_endpoint: here\n"
+        )
+        found = official_client.run(DELIVER, files=urls, cache=str(tmp_path / "cache"))
+    for name in ("raw", "adl"):
+        assert isinstance(found[name], list), found[name]
+        assert len(found[name]) == len(urls)
+        events = ak.concatenate([ak.from_parquet(path) for path in found[name]])
+        check_equal(events, expected)
+    assert place.get("daskclusters", "--namespace", namespace)
+
+    helm("upgrade", RELEASE, str(chart), "--namespace", namespace, "--values", str(file), "--wait")
+    helm("uninstall", RELEASE, "--namespace", namespace, "--wait", "--timeout", "3m")
+    eventually(lambda: not objects_left(place, namespace), 90, "the release leaves objects behind")
+
+
+def check_equal(events, expected):
+    events = events[ak.argsort(events.event)]
+    expected = expected[ak.argsort(expected.event)]
+    assert len(events) == len(expected)
+    assert ak.all(events.event == expected.event)
+    assert ak.all(events.MET_pt == expected.MET_pt)
+    assert ak.all(ak.num(events.Muon_pt) == ak.num(expected.Muon_pt))
+    assert ak.all(ak.flatten(events.Muon_pt) == ak.flatten(expected.Muon_pt))
