@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import re
 import socket
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import httpx
 
 from sxdask.service.auth.tokens import Tokens
 from sxdask.service.database.connect import open_database
@@ -21,6 +25,7 @@ from sxdask.service.rest.app import make_app
 from sxdask.service.rest.parts import Parts, Policy
 from sxdask.service.transforms.ports import EngineProgress, FileResult, NewTransform
 from sxdask.service.transforms.states import Broken, CancelAsked
+from tests.rest_parts import Still
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,26 +63,6 @@ NEW = NewTransform("", RAW, "uproot-raw", "parquet", "volume", "key")
 XROOTD = "root://eospublic.cern.ch//eos/opendata/cms/Run2016H/DoubleMuon/NANOAOD"
 
 
-@dataclass
-class KnownEngine:
-    """An engine that runs nothing and says of each request what it was told."""
-
-    known: dict[str, EngineProgress] = field(default_factory=dict)
-    woken: int = 0
-
-    def start(self) -> None:
-        """Nothing to start."""
-
-    def wake(self) -> None:
-        self.woken += 1
-
-    def stop(self) -> None:
-        """Nothing to stop."""
-
-    def progress(self, request_id: str) -> EngineProgress | None:
-        return self.known.get(request_id)
-
-
 def make_parts(folder: Path, **policy: Any) -> Parts:
     """Return the parts of a service with an empty database in `folder`."""
     database = open_database(f"sqlite:///{folder / 'service.db'}")
@@ -85,7 +70,7 @@ def make_parts(folder: Path, **policy: Any) -> Parts:
     return Parts(
         store=SqlStore(database),
         users=Users(database),
-        engine=KnownEngine(),
+        engine=Still(),
         objects={"volume": VolumeObjects(folder / "results")},
         tokens=Tokens(b"a secret of the tests, 32 bytes!"),
         policy=Policy(**policy),
@@ -135,40 +120,81 @@ def report(parts: Parts, made: Transform, done: int, failed: int = 0) -> None:
         parts.store.report(made.request_id, good(file, number))
 
 
-def fill(parts: Parts, user: int | None = None) -> dict[str, Transform]:
-    """Submit requests in all states; return them by a word for each."""
-    engine = parts.engine
-    assert isinstance(engine, KnownEngine)
-    own = {"submitted_by": user}
+def fill(parts: Parts, times: int = 1, **own: Any) -> dict[str, Transform]:
+    """Submit requests in all states; return them by a word for each.
+
+    The number of files grows with `times`; `own` changes every submission.
+    """
+    engine, store = parts.engine, parts.store
+    assert isinstance(engine, Still)
+    python = {"selection": PYTHON, "codegen": "python"}
+    func_adl = {"selection": QASTLE, "codegen": "uproot"}
     made = {
-        "complete": submit(parts, "Z → μμ 2016H, all triggers", 24, **own),
-        "canceled": submit(parts, "W+jets, first try", 40, **own),
-        "fatal": submit(
-            parts, "QCD enriched, python", 6, selection=PYTHON, codegen="python", **own
-        ),
-        "failures": submit(parts, "Dimuon trigger scan 2016H", 120, **own),
+        "complete": submit(parts, "Z → μμ 2016H, all triggers", 6 * times, **own),
+        "canceled": submit(parts, "W+jets, first try", 9 * times, **own),
+        "fatal": submit(parts, "QCD enriched, python", 6, **python, **own),
+        "failures": submit(parts, "Dimuon trigger scan 2016H", 15 * times, **own),
         "unknown": submit(parts, "ttbar with taus", 0, did="rucio://user.kchoi:ttbar.tau", **own),
         "lookup": submit(parts, "Data 2018 (lookup)", 0, did="rucio://data18:period.K", **own),
-        "queued": submit(parts, "Minimum bias for pile-up", 400, **own),
-        "running": submit(
-            parts, "Higgs → 4μ, NanoAOD v9", 1200, selection=QASTLE, codegen="uproot", **own
-        ),
+        "queued": submit(parts, "Minimum bias for pile-up", 40 * times, **own),
+        "running": submit(parts, "Higgs → 4μ, NanoAOD v9", 60 * times, **func_adl, **own),
     }
-    store = parts.store
-    report(parts, made["complete"], 24)
-    report(parts, made["canceled"], 9)
+    report(parts, made["complete"], 6 * times)
+    report(parts, made["canceled"], 2 * times)
     store.apply(made["canceled"].request_id, CancelAsked())
     store.apply(made["fatal"].request_id, Broken("no progress for 30 min: all workers are gone"))
-    report(parts, made["failures"], 103, 17)
+    report(parts, made["failures"], 12 * times, 3 * times)
     store.begin_lookup(made["unknown"].did_id)
     store.end_lookup(made["unknown"].did_id, "does_not_exist", "rucio knows no such dataset")
     store.begin_lookup(made["lookup"].did_id)
-    report(parts, made["running"], 421, 3)
-    engine.known[made["queued"].request_id] = EngineProgress(queued=400)
+    report(parts, made["running"], 21 * times, times)
+    engine.known[made["queued"].request_id] = EngineProgress(queued=40 * times)
     engine.known[made["running"].request_id] = EngineProgress(
-        queued=752, reading=9, computing=12, uploading=3, bytes_per_second=143e6, seconds_left=412
+        queued=38 * times - 24,
+        reading=9,
+        computing=12,
+        uploading=3,
+        bytes_per_second=143e6,
+        seconds_left=412,
     )
     return made
+
+
+class Visitor:
+    """Sends requests to an application as a browser does: with cookies, following redirects."""
+
+    def __init__(self, app: FastAPI, url: str = "http://localhost") -> None:
+        self.app, self.url, self.cookies = app, url, httpx.Cookies()
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Return the reply; an exception of the application is one of the test."""
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, client=("127.0.0.1", 4711))
+            async with httpx.AsyncClient(
+                transport=transport, cookies=self.cookies, follow_redirects=True
+            ) as client:
+                # A path that begins with // is no path to httpx.
+                address = path if "://" in path.partition("?")[0] else f"{self.url}{path}"
+                answer = await client.request(method, address, **options)
+                self.cookies = client.cookies
+                return answer
+
+        return asyncio.run(send())
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """Return the reply to GET."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        """Return the reply to POST."""
+        return self.request("POST", path, **options)
+
+    def csrf(self, path: str = "/") -> str:
+        """Return what forms of the session carry, from the page at `path`."""
+        found = re.search(r'name="csrf" value="([^"]+)"', self.get(path).text)
+        assert found
+        return found[1]
 
 
 @contextmanager

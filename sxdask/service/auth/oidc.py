@@ -8,6 +8,7 @@ tokens is kept.
 from __future__ import annotations
 
 import logging
+import warnings
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -125,7 +126,8 @@ class Oidc:
 
     def _client(self) -> Any:
         if "client" not in self._made:
-            from authlib.integrations.starlette_client import OAuth
+            with warnings.catch_warnings(record=True):  # of what authlib plans; no operator's work
+                from authlib.integrations.starlette_client import OAuth
 
             self._made["client"] = OAuth().register(
                 "login",

@@ -44,10 +44,9 @@ def assets() -> dict[str, Asset]:
 
 def page(request: Request, template: str, *, code: int = 200, **values: Any) -> Response:
     """Return a page; with what all pages show beside `values`."""
-    caller = getattr(request.state, "caller", None)
     common = {
         "code": code,
-        "caller": caller,
+        "visitor": getattr(request.state, "caller", None),
         "auth": parts_of(request).policy.auth,
         "path": request.url.path,
         "csrf": csrf_token(request.session),

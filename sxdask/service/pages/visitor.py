@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import logging
+import uuid
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import Depends, Form, Request
@@ -19,6 +21,9 @@ from sxdask.service.rest.parts import Caller, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class SignInNeededError(Exception):
@@ -52,6 +57,7 @@ def visitor(request: Request) -> Caller:
         if user.pending:
             raise WaitingError
         found = Caller(user)
+        request.state.user = user.id  # for the log
     request.state.caller = found
     return found
 
@@ -89,6 +95,8 @@ class PageRoute(APIRoute):
                 *(RequestValidationError, HTTPException),
             ) as error:
                 return _error_page(request, error)
+            except Exception as error:  # noqa: BLE001  a reader gets a page, the log all of it
+                return _defect(request, error)
 
         return handle
 
@@ -99,7 +107,7 @@ def is_local_path(path: str) -> bool:
 
 
 def printable(text: str) -> str:
-    """Return `text` of a form without what cannot be shown, such as NUL, which no database keeps."""
+    """Return `text` of a form without what cannot be shown; a database keeps no NUL."""
     return "".join(character for character in text if character.isprintable()).strip()
 
 
@@ -112,8 +120,16 @@ def _to_sign_in(request: Request) -> Response:
     return RedirectResponse(f"/sign-in?next={quote(request.url.path + query, safe='')}", 303)
 
 
+def _defect(request: Request, error: Exception) -> Response:
+    number = uuid.uuid4().hex[:8]
+    _LOG.error("defect %s of a page: %s", number, request.url.path, exc_info=error)
+    hint = f"It is a defect of the service; its log has it as {number}."
+    return page(request, "error.html", code=500, title="This page cannot be shown", hint=hint)
+
+
 def _error_page(request: Request, error: Exception) -> Response:
     status, title, hint = _described(error)
+    request.state.refused = title  # for the log
     return page(request, "error.html", code=status, title=title, hint=hint)
 
 
@@ -130,7 +146,8 @@ def _described(error: Exception) -> tuple[int, str, str]:
         case SxdaskError():
             return status_of(error), error.problem, error.hint or ""
         case RequestValidationError():
-            return 400, "The address of this page is not right", "Go on from the list of requests."
+            status = 404 if error.errors()[0]["loc"][0] == "path" else 400
+            return status, "The address of this page is not right", "Go on from the list."
         case HTTPException():
             return error.status_code, str(error.detail), ""
     raise error
