@@ -9,7 +9,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from sxdask.core.errors import RequestError
 from sxdask.service.database.store import SqlStore
@@ -69,12 +75,18 @@ class StoreMachine(RuleBasedStateMachine):
         self.stamps: Counter[str] = Counter()
 
     # What is drawn are numbers; each rule takes one of what there is.
-    def a_transform(self, number):
-        known = [name for name, item in self.transforms.items() if not item.archived]
-        return known[number % len(known)] if known else None
+    def known(self):
+        return [name for name, item in self.transforms.items() if not item.archived]
 
-    def a_dataset(self, number):
-        return list(self.datasets)[number % len(self.datasets)] if self.datasets else None
+    def a_transform(self, number):
+        return self.known()[number % len(self.known())]
+
+    def with_status(self, status):
+        return [key for key, item in self.datasets.items() if item.status == status]
+
+    def a_dataset(self, number, status=None):
+        known = self.with_status(status) if status else list(self.datasets)
+        return known[number % len(known)]
 
     def a_path(self, made, number):
         paths = self.datasets[made.dataset].paths
@@ -126,22 +138,19 @@ class StoreMachine(RuleBasedStateMachine):
         self.transforms[made.request_id] = ModelTransform(made.did_id, key, state)
         assert made.state == state
 
+    @precondition(lambda self: self.with_status("created"))
     @rule(number=st.integers(0, 9))
     def begin_lookup(self, number):
-        dataset_id = self.a_dataset(number)
-        if dataset_id is None:
-            return
-        of = self.datasets[dataset_id]
-        assert self.store.begin_lookup(dataset_id) == (of.status == "created")
-        if of.status == "created":
-            of.status = "looking"
-            self.tell(dataset_id, LookupStarted())
+        dataset_id = self.a_dataset(number, "created")
+        assert self.store.begin_lookup(dataset_id)
+        assert not self.store.begin_lookup(dataset_id)
+        self.datasets[dataset_id].status = "looking"
+        self.tell(dataset_id, LookupStarted())
 
+    @precondition(lambda self: self.with_status("looking"))
     @rule(number=st.integers(0, 9), paths=st.lists(st.sampled_from(PATHS), max_size=5))
     def add_files(self, number, paths):
-        dataset_id = self.a_dataset(number)
-        if dataset_id is None or self.datasets[dataset_id].status != "looking":
-            return
+        dataset_id = self.a_dataset(number, "looking")
         of = self.datasets[dataset_id]
         new = [path for path in dict.fromkeys(paths) if path not in of.paths]
         self.store.add_files(dataset_id, [DatasetFile(0, (path, "other")) for path in paths])
@@ -149,11 +158,10 @@ class StoreMachine(RuleBasedStateMachine):
         if new:
             self.tell(dataset_id, FilesFound(len(new)))
 
+    @precondition(lambda self: self.with_status("looking"))
     @rule(number=st.integers(0, 9), good=st.booleans())
     def end_lookup(self, number, good):
-        dataset_id = self.a_dataset(number)
-        if dataset_id is None or self.datasets[dataset_id].status != "looking":
-            return
+        dataset_id = self.a_dataset(number, "looking")
         of = self.datasets[dataset_id]
         status: LookupStatus = "complete" if good else "does_not_exist"
         of.status = status
@@ -163,18 +171,19 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def restart(self):
-        looking = [key for key, item in self.datasets.items() if item.status == "looking"]
+        looking = self.with_status("looking")
         assert sorted(self.store.renew_lookups()) == sorted(looking)
         for key in looking:
             self.datasets[key].status = "created"
 
+    @precondition(lambda self: self.datasets)
     @rule(number=st.integers(0, 9))
     def make_stale(self, number):
         dataset_id = self.a_dataset(number)
-        if dataset_id is not None:
-            assert self.store.make_stale(dataset_id) != self.datasets[dataset_id].stale
-            self.datasets[dataset_id].stale = True
+        assert self.store.make_stale(dataset_id) != self.datasets[dataset_id].stale
+        self.datasets[dataset_id].stale = True
 
+    @precondition(lambda self: self.known())
     @rule(
         number=st.integers(0, 9),
         told=st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=4),
@@ -182,8 +191,6 @@ class StoreMachine(RuleBasedStateMachine):
     )
     def report(self, number, told, together):
         request_id = self.a_transform(number)
-        if request_id is None:
-            return
         made = self.transforms[request_id]
         named = [(self.a_path(made, which), ok) for which, ok in told]
         found = [(path, ok, self.result(made, path, ok)) for path, ok in named if path]
@@ -200,11 +207,10 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             assert [self.store.report(request_id, item) for _, _, item in found] == expected
 
+    @precondition(lambda self: self.known())
     @rule(number=st.integers(0, 9), event=st.sampled_from([CancelAsked(), Broken("why")]))
     def end(self, number, event):
         request_id = self.a_transform(number)
-        if request_id is None:
-            return
         if self.transforms[request_id].state.status.is_final and event == CancelAsked():
             with pytest.raises(RequestError, match="ended already"):
                 self.store.apply(request_id, event)
@@ -212,11 +218,10 @@ class StoreMachine(RuleBasedStateMachine):
             self.store.apply(request_id, event)
             self.change(request_id, event)
 
+    @precondition(lambda self: self.known())
     @rule(number=st.integers(0, 9))
     def resubmit(self, number):
         request_id = self.a_transform(number)
-        if request_id is None:
-            return
         made = self.transforms[request_id]
         try:
             state = step(made.state, Resubmitted(made.state.failed))
@@ -236,11 +241,10 @@ class StoreMachine(RuleBasedStateMachine):
         made.state = state
         made.results = {path: ok for path, ok in made.results.items() if ok}
 
+    @precondition(lambda self: self.known())
     @rule(number=st.integers(0, 9), by_age=st.booleans())
     def archive(self, number, by_age):
         request_id = self.a_transform(number)
-        if request_id is None:
-            return
         made = self.transforms[request_id]
         may = made.state.status.is_final
         if by_age:
@@ -269,6 +273,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def forget(self):
+        self.teardown()
         later = datetime.now(UTC) + timedelta(days=1)
         for _, request_id, _ in self.store.archived():
             assert self.transforms[request_id].archived
@@ -302,7 +307,10 @@ class StoreMachine(RuleBasedStateMachine):
         for item in stored.values():
             assert (item.finished is not None) == item.state.status.is_final
 
-    @invariant()
+    def teardown(self):
+        self.results_are_those_of_the_model_in_the_order_of_reports()
+        self.datasets_are_those_of_the_model()
+
     def results_are_those_of_the_model_in_the_order_of_reports(self):
         for name, made in self.transforms.items():
             rows = self.store.results(name)
@@ -317,7 +325,6 @@ class StoreMachine(RuleBasedStateMachine):
             pending = [item.paths[0] for item in self.store.pending_files(name)]
             assert pending == [path for path in paths if path not in made.results]
 
-    @invariant()
     def datasets_are_those_of_the_model(self):
         stored = {item.id: item for item in self.store.datasets(with_stale=True)}
         assert {
@@ -336,7 +343,7 @@ class ModelContract:
         most = min(settings().max_examples // 2, self.most_examples)
         run_state_machine_as_test(
             lambda: StoreMachine(engine),  # type: ignore[arg-type]  # a factory will do
-            settings=settings(max_examples=most, stateful_step_count=20, deadline=None),
+            settings=settings(max_examples=most, stateful_step_count=40, deadline=None),
         )
 
 
