@@ -179,7 +179,7 @@ def nothing_is_left(place: Place, namespace: str) -> Iterator[None]:
     selector = "--selector=dask.org/cluster-name"
     eventually(
         lambda: not place.get(kinds, "--namespace", namespace, selector),
-        60,
+        120,  # a process that ignores being asked is ended after its grace
         "objects of Dask stay",
     )
 

@@ -114,7 +114,7 @@ def test_a_cluster_whose_program_was_killed_goes_when_it_is_idle(options, place,
     )
     import json
 
-    given = json.dumps(options | {"workers": 1, "idle_timeout_s": 5})
+    given = json.dumps(options | {"workers": 1, "idle_timeout_s": 40})
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", program, given],
         stdout=subprocess.PIPE,
@@ -128,7 +128,7 @@ def test_a_cluster_whose_program_was_killed_goes_when_it_is_idle(options, place,
     process.stdout.close()
     assert place.get("daskclusters", "--namespace", namespace)
     eventually(
-        lambda: not place.get("daskclusters", "--namespace", namespace), 60, "the cluster stays"
+        lambda: not place.get("daskclusters", "--namespace", namespace), 90, "the cluster stays"
     )
 
 

@@ -71,7 +71,8 @@ def test_the_proxy_is_made_mounted_and_kept(init, place, namespace, options, glo
         path = Path(os.environ["X509_USER_PROXY"])
         return str(path), path.read_bytes(), path.stat().st_mode & 0o007
 
-    with sx.cluster("kubernetes", workers=1, proxy_secret="grid-proxy", **options) as client:
+    mounted = options | {"workers": 1, "proxy_secret": "grid-proxy"}
+    with sx.cluster("kubernetes", **mounted) as client:
         path, content, others = client.submit(seen).result()
     assert path == "/etc/sxdask/x509/x509up"
     assert content == made

@@ -33,6 +33,20 @@ asyncio.run(main())
 
 
 @pytest.fixture
+def install(helm, chart, namespace, values):
+    """Return a function that runs helm on the release."""
+
+    def run(command):
+        return helm(
+            *(command, RELEASE, *([] if command == "uninstall" else [str(chart)])),
+            *("--namespace", namespace, "--wait", "--timeout", "5m"),
+            *([] if command == "uninstall" else ["--values", str(values[0])]),
+        )
+
+    return run
+
+
+@pytest.fixture
 def data(tmp_path, place):
     """Serve generated files to pods; return their URLs and the events in them."""
     folder = tmp_path / "data"
@@ -47,7 +61,7 @@ def data(tmp_path, place):
 
 @pytest.fixture
 def values(place, tag, options, tmp_path):
-    """Return a file of values: an open service, a store for demonstrations, workers in pods."""
+    """Return a file of values and the ports of its URLs: an open service, workers in pods."""
     own = {key: options[key] for key in options if key not in {"namespace", "image"}}
     image, _, _ = options["image"].partition(":")
     ports = {"service": free_port(), "objects": free_port()}
@@ -85,14 +99,11 @@ def objects_left(place, namespace):
 
 
 def test_the_installed_service_answers_the_official_client_and_leaves_nothing(
-    place, namespace, chart, helm, values, data, official_client, tmp_path
+    place, namespace, install, values, data, official_client
 ):
-    file, ports = values
+    _, ports = values
     urls, expected = data
-    said = helm(
-        *("install", RELEASE, str(chart), "--namespace", namespace),
-        *("--values", str(file), "--wait", "--timeout", "5m"),
-    )
+    said = install("install")
     assert f"port-forward service/{NAME} 5000:80" in said
     with (
         place.forwarded(namespace, f"service/{NAME}", 80, ports["service"]),
@@ -102,7 +113,7 @@ def test_the_installed_service_answers_the_official_client_and_leaves_nothing(
             f"api_endpoints:\n  - endpoint: http://127.0.0.1:{ports['service']}\n"
             "    name: here\ndefault_endpoint: here\n"
         )
-        found = official_client.run(DELIVER, files=urls, cache=str(tmp_path / "cache"))
+        found = official_client.run(DELIVER, files=urls, cache=str(official_client.home / "got"))
     for name in ("raw", "adl"):
         assert isinstance(found[name], list), found[name]
         assert len(found[name]) == len(urls)
@@ -110,8 +121,8 @@ def test_the_installed_service_answers_the_official_client_and_leaves_nothing(
         check_equal(events, expected)
     assert place.get("daskclusters", "--namespace", namespace)
 
-    helm("upgrade", RELEASE, str(chart), "--namespace", namespace, "--values", str(file), "--wait")
-    helm("uninstall", RELEASE, "--namespace", namespace, "--wait", "--timeout", "3m")
+    install("upgrade")
+    install("uninstall")
     eventually(lambda: not objects_left(place, namespace), 90, "the release leaves objects behind")
 
 

@@ -99,6 +99,8 @@ class KubernetesBackend(ClusterBackend):
         """Return in one line why workers do not come, as far as Kubernetes says."""
         if self._access is None:
             return ""
+        if self._access.get("daskclusters", self.name) is None:
+            return f"the cluster {self.name!r} was removed, by somebody or as nobody used it"
         fault = self._fault(self._access)
         return fault.line if fault else ""
 

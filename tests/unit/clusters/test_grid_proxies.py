@@ -117,6 +117,6 @@ def test_a_certificate_that_has_ended_is_refused(tmp_path):
 
 
 def test_a_missing_folder_is_told_with_the_option(tmp_path):
-    with pytest.raises(FileMissingError, match="userkey.pem") as caught:
+    with pytest.raises(FileMissingError, match=r"userkey\.pem") as caught:
         needs_password(tmp_path)
     assert "--globus" in (caught.value.hint or "")
