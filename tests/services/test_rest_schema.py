@@ -41,7 +41,8 @@ def operations() -> list[Any]:
     with TemporaryDirectory() as folder, open_site(Path(folder)) as site:
         described = json.loads(json.dumps(site.app.openapi()))
     schema = schemathesis.openapi.from_dict(described)
-    return [result.ok() for result in schema.get_all_operations()]
+    found: list[Any] = list(schema.get_all_operations())
+    return [result.ok() for result in found]
 
 
 OPERATIONS = operations()
@@ -50,8 +51,8 @@ WITH_INPUT = [item for item in OPERATIONS if item.body or list(item.iter_paramet
 
 @pytest.fixture
 def site(tmp_path):
-    policy = {"schemes": frozenset({"rucio", "xrootd"}), "allow_python": True}
-    with open_site(tmp_path, auth=True, **policy) as made:
+    schemes = frozenset({"rucio", "xrootd"})
+    with open_site(tmp_path, auth=True, allow_python=True, schemes=schemes) as made:
         yield made
 
 

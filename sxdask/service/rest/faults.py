@@ -78,20 +78,20 @@ def add_handlers(app: FastAPI) -> None:
     """Let `app` answer errors so."""
 
     @app.exception_handler(UnknownUserError)
-    def _unknown(request: Request, error: Exception) -> JSONResponse:
+    async def _unknown(request: Request, error: Exception) -> JSONResponse:
         return _answer(request, 401, str(error), headers={"WWW-Authenticate": "Bearer"})
 
     @app.exception_handler(ForbiddenError)
-    def _forbidden(request: Request, error: Exception) -> JSONResponse:
+    async def _forbidden(request: Request, error: Exception) -> JSONResponse:
         return _answer(request, 403, str(error))
 
     @app.exception_handler(TooManyError)
-    def _too_many(request: Request, error: Exception) -> JSONResponse:
+    async def _too_many(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, TooManyError)  # noqa: S101  that is what is handled here
         return _answer(request, 429, str(error), headers={"Retry-After": str(error.seconds)})
 
     @app.exception_handler(SxdaskError)
-    def _ours(request: Request, error: Exception) -> JSONResponse:
+    async def _ours(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, SxdaskError)  # noqa: S101
         status = status_of(error)
         if status == 503:
@@ -99,7 +99,7 @@ def add_handlers(app: FastAPI) -> None:
         return _answer(request, status, one_line(error), code=error.code)
 
     @app.exception_handler(RequestValidationError)
-    def _malformed(request: Request, error: Exception) -> JSONResponse:
+    async def _malformed(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
         first = error.errors()[0]
         place, *names = first["loc"]
@@ -108,7 +108,7 @@ def add_handlers(app: FastAPI) -> None:
         return _answer(request, status, f"{where or 'the request'}: {first['msg']}", code="SX100")
 
     @app.exception_handler(HTTPException)
-    def _http(request: Request, error: Exception) -> JSONResponse:
+    async def _http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101
         headers = dict(error.headers or {})
         return _answer(request, error.status_code, str(error.detail), headers=headers)

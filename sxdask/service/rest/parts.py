@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from sxdask.core.errors import FileMissingError
@@ -129,7 +130,12 @@ def parts_of(request: Request) -> Parts:
     return cast("Parts", request.app.state.parts)
 
 
-PartsOf = Annotated["Parts", Depends(parts_of)]
+async def _parts(request: Request) -> Parts:
+    # Not `parts_of`, for which a thread would be asked, as for all plain functions.
+    return parts_of(request)
+
+
+PartsOf = Annotated["Parts", Depends(_parts)]
 _ACCESS: Final = HTTPBearer(
     bearerFormat="JWT",
     scheme_name="access token",
@@ -169,7 +175,7 @@ def claims_of(request: Request, parts: Parts, token: Bearer, kind: Kind) -> Clai
     return claims
 
 
-def caller(
+async def caller(
     request: Request, parts: PartsOf, token: Annotated[Bearer, Depends(_ACCESS)] = None
 ) -> Caller:
     """Return who is asking, by the access token.
@@ -181,6 +187,10 @@ def caller(
     """
     if not parts.policy.auth:
         return Caller(None)
+    return await run_in_threadpool(_identified, request, parts, token)
+
+
+def _identified(request: Request, parts: Parts, token: Bearer) -> Caller:
     claims = claims_of(request, parts, token, "access")
     user = parts.users.get(claims.user_id)
     if user is None:
