@@ -29,6 +29,7 @@ _LOG: Final = logging.getLogger(__name__)
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 _PATIENCE_SECONDS: Final = 10.0  # a connection that is broken may come back by itself
+_DESERTED_SECONDS: Final = 300.0
 _COUNT_SECONDS: Final = 5.0
 _FETCH_SECONDS: Final = 30.0
 _GONE: Final = frozenset({"cancelled", "lost"})
@@ -70,6 +71,8 @@ class Cluster:
         self._pause = _FIRST_PAUSE
         self._next_try = self._next_count = 0.0
         self._silent_since: float | None = None
+        self._had_workers = False
+        self._deserted = time.monotonic()
         self.threads = 0
         self.seen = time.monotonic()
 
@@ -78,14 +81,24 @@ class Cluster:
         """Whether tasks can be sent."""
         return self._client is not None and self._client.status == "running"
 
-    def look(self) -> bool:
-        """Connect where there is no connection; return whether one was lost."""
+    def look(self, *, is_needed: bool) -> bool:
+        """Connect where there is no connection; return whether one was lost.
+
+        A cluster that had workers, and has none for long while it `is_needed`, is
+        left for a new one: whatever should start workers does so no more.
+        """
         now = time.monotonic()
+        if not is_needed or self.threads:
+            self._deserted = now
         if self._client is None:
             if not self._is_connecting and now >= self._next_try and not self._is_closed:
                 self._is_connecting = True
                 self._run(self._connect)
             return False
+        if self.is_ready and self._had_workers and now - self._deserted > _DESERTED_SECONDS:
+            _LOG.warning("the Dask cluster lost its workers, and gets no new ones")
+            self._leave()
+            return True
         if self._client.status == "running":
             self._silent_since = None
             if now >= self._next_count and not self._is_counting:
@@ -98,9 +111,13 @@ class Cluster:
             _LOG.warning("the connection to the Dask scheduler is lost")
             return True
         if self._client.status == "closed" or now - self._silent_since > _PATIENCE_SECONDS:
-            old, self._client, self._silent_since, self.threads = self._client, None, None, 0
-            self._run(lambda: _close(old))
+            self._leave()
         return False
+
+    def _leave(self) -> None:
+        old, self._client, self._silent_since, self.threads = self._client, None, None, 0
+        self._had_workers = False
+        self._run(lambda: _close(old))
 
     def send(self, attempt: str, payload: bytes, done: Callable[[], None]) -> Any:
         """Send an order and return its future; `done` is posted when it has ended.
@@ -192,6 +209,7 @@ class Cluster:
         if client is self._client and threads is not None:
             self.threads = threads
             if threads:
+                self._had_workers = True
                 self.seen = time.monotonic()
 
 

@@ -17,7 +17,7 @@ from sxdask.core.errors import SxdaskError, SystemFaultError
 from sxdask.service.transforms.cluster import Cluster, is_gone
 from sxdask.service.transforms.course import Course, FileWork
 from sxdask.service.transforms.ending import Ending, Try
-from sxdask.service.transforms.fair import FairQueue, Limits
+from sxdask.service.transforms.fair import FairQueue
 from sxdask.service.transforms.limits import DEFAULT_LIMITS, EngineLimits
 from sxdask.service.transforms.loop import EventLoop
 from sxdask.service.transforms.orders import Order, work_of
@@ -44,10 +44,9 @@ _LOG: Final = logging.getLogger(__name__)
 
 _POLL_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 0.5
+_TROUBLE_SECONDS: Final = 1.0
 _LOOKUP_SECONDS: Final = 30.0
 _SWEEP_AGAIN_SECONDS: Final = 15.0
-_FEWEST: Final = 8  # files at work while a cluster has no worker yet, so that it may grow
-_MANY: Final = 1_000_000
 
 
 class DaskEngine:
@@ -82,7 +81,7 @@ class DaskEngine:
         )
         self._courses: dict[str, Course] = {}
         self._sent: dict[str, FileWork] = {}  # by attempt, while its task may run
-        self._queue: FairQueue[FileWork] = FairQueue(Limits(1, 1, 1), limits.weights)
+        self._queue: FairQueue[FileWork] = FairQueue(limits.shares(0), limits.weights)
         self._is_woken = True
         self._is_looking = False
         self._next_poll = self._next_watch = 0.0
@@ -118,7 +117,7 @@ class DaskEngine:
 
     def _turn(self) -> None:
         now = time.monotonic()
-        if self._cluster.look():
+        if self._cluster.look(is_needed=bool(self._sent)):
             for work in [item for item in self._sent.values() if item.phase == "sent"]:
                 self._forgotten(work)
         if (self._is_woken or now >= self._next_poll) and not self._is_looking:
@@ -180,7 +179,10 @@ class DaskEngine:
 
     def _prepared(self, course: Course, files: list[DatasetFile], trouble: str) -> None:
         course.is_preparing, course.trouble = False, trouble
-        if trouble or self._courses.get(course.request_id) is not course:
+        if self._courses.get(course.request_id) is not course:
+            return
+        if trouble:
+            self._loop.later(_TROUBLE_SECONDS, self._woken)
             return
         course.is_ready = True
         new = course.add(files)
@@ -196,12 +198,7 @@ class DaskEngine:
     # What is at work.
 
     def _fill(self, now: float) -> None:
-        limits = self._limits
-        self._queue.limits = Limits(
-            limits.files or max(2 * self._cluster.threads, _FEWEST),
-            limits.files_per_user or _MANY,
-            limits.files_per_transform or _MANY,
-        )
+        self._queue.limits = self._limits.shares(self._cluster.threads)
         while self._cluster.is_ready and (taken := self._queue.take()):
             self._send(self._courses[taken[0]], taken[1], now)
 

@@ -8,6 +8,10 @@ from typing import Final
 
 from sxdask.core.errors import RequestError
 from sxdask.service.auth.places import Places  # noqa: TC001  pydantic reads it for settings
+from sxdask.service.transforms.fair import Limits
+
+_FEWEST: Final = 8  # files at work while a cluster has no worker yet, so that it may grow
+_MANY: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,14 @@ class EngineLimits:
     allow_python: bool = False
     python: PythonLimits = PythonLimits()
     places: Places | None = None
+
+    def shares(self, threads: int) -> Limits:
+        """Return how many files may be at work on a cluster of so many threads."""
+        return Limits(
+            self.files or max(2 * threads, _FEWEST),
+            self.files_per_user or _MANY,
+            self.files_per_transform or _MANY,
+        )
 
     def __post_init__(self) -> None:
         for name in ("still_seconds", "file_seconds", "transform_still_seconds"):
