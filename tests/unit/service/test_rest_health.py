@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -131,3 +132,12 @@ def test_every_reply_may_not_be_kept_or_framed(site):
         assert headers["x-frame-options"] == "DENY"
         assert headers["cache-control"] == "no-store"
         assert re.fullmatch(r"[0-9a-f]{32}", headers["x-request-id"])
+
+
+def test_the_page_of_the_interface_names_every_route_and_figure(site):
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "rest.md").read_text()
+    for path in site.client.get("/openapi.json").json()["paths"]:
+        assert path in page, path
+    text = site.client.get("/metrics").text
+    for name in re.findall(r"^# HELP (\w+)", text, re.MULTILINE):
+        assert name.removesuffix("_created") in page, name
