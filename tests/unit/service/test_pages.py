@@ -125,6 +125,7 @@ def test_the_live_answer_agrees_with_the_page(shown):
 
 def test_a_request_that_stands_still_says_so(shown):
     item = Overview(shown.parts.users.engine).transform(shown.running.request_id)
+    assert item is not None
     later = datetime.now(UTC) + timedelta(minutes=12)
     view = view_of(item, shown.parts.engine.progress(shown.running.request_id), now=later)
     assert view.cells["note"].startswith("no file done for 12")
@@ -303,5 +304,5 @@ def test_a_defect_is_a_page_with_a_number_that_the_log_has(parts, browser, caplo
     answer = browser.get(f"/transformation-request/{made.request_id}/log")
     assert answer.status_code == 500
     assert "of another release" not in answer.text
-    number = re.search(r"log has it as (\w+)", answer.text)[1]
+    (number,) = re.findall(r"log has it as (\w+)", answer.text)
     assert any(number in record.getMessage() for record in caplog.records)

@@ -231,7 +231,7 @@ def test_a_new_token_is_shown_once_and_ends_the_old_one_and_other_sessions(app, 
     assert elsewhere.get("/profile").url.path == "/profile"
 
     page = browser.post("/profile/token", data={"csrf": browser.csrf("/profile")}).text
-    token = re.search(r"<textarea[^>]*>([^<]+)</textarea>", page)[1]
+    (token,) = re.findall(r"<textarea[^>]*>([^<]+)</textarea>", page)
     claims = parts.tokens.read(token, "refresh")
     assert claims.token_id == parts.users.get(user.id).token_id != user.token_id
     assert token not in browser.get("/profile").text
