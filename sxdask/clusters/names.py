@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VARIABLE: Final = "SXDASK_CLUSTERS"
-_PATHS: Final = frozenset({"bearer_token_file", "s3_credentials"})  # files, whatever they hold
+_PATHS: Final = frozenset(
+    {
+        *("bearer_token_file", "s3_credentials"),  # files, whatever they hold
+        *("proxy_secret", "pull_secrets", "s3_secret", "token_secret"),  # names in Kubernetes
+    }
+)
 
 
 class NamedCluster(BaseModel):

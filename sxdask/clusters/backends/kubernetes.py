@@ -66,7 +66,7 @@ class KubernetesBackend(ClusterBackend):
         options = self.options
         access = self._access = Access(options.namespace)
         # Names are never used twice: pods of an older cluster may still be ending.
-        self.name = f"{options.name or 'sxdask'}-{uuid4().hex[:8]}"
+        self.name = f"{options.prefix}-{uuid4().hex[:8]}"
         owner = options.owner or (f"Pod/{socket.gethostname()}" if in_cluster() else None)
         reference = owner_reference(access.owner(owner)) if owner else None
         atexit.register(self.close)

@@ -112,7 +112,7 @@ class KubernetesOptions(_Values):
     pull_secrets: tuple[Name, ...] = ()
     namespace: Name | None = None
     context: str | None = None
-    name: Name | None = Field(default=None, max_length=40)
+    prefix: Annotated[str, Field(max_length=40, pattern=_LABEL)] = "sxdask"
     labels: dict[str, str] = Field(default_factory=dict)
     node_selector: dict[str, str] = Field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()

@@ -57,7 +57,7 @@ capabilities:
 {{- $_ := set $options "maximum" (.Values.cluster.maximum | int) -}}
 {{- end -}}
 {{- if include "sxdask.onKubernetes" . -}}
-{{- $_ := set $options "name" (include "sxdask.name" .) -}}
+{{- $_ := set $options "prefix" (include "sxdask.name" .) -}}
 {{- $_ := set $options "image" (default (printf "ghcr.io/sxdask/worker:%s" .Chart.AppVersion) .Values.cluster.image) -}}
 {{- $_ := set $options "s3_secret" (include "sxdask.storeSecret" .) -}}
 {{- $labels := default dict (get $options "labels") -}}
