@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+from sxdask.core.errors import SystemFaultError
 from sxdask.service.client_config import client_config
 from sxdask.service.folder import own_folder
 from sxdask.service.from_settings import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sxdask.service.computing import Computing
     from sxdask.service.rest.parts import Parts
     from sxdask.service.settings import ServiceSettings
+    from sxdask.service.transforms.engine import DaskEngine
 
 _log = logging.getLogger(__name__)
 
@@ -162,6 +164,8 @@ class Service:
             ),
         )
         secret = settings.secret("token_secret") or kept_secret(folder / "token-secret")
+        own = objects[OBJECT_STORE]  # its keys may have been made just now
+        logs.redaction.hide(secret, own.secret_key, own.client_access().secret_key)
         parts = Parts(
             store=store,
             users=Users(database),
@@ -174,6 +178,7 @@ class Service:
                 "database": lambda: store.transforms(most=1),
                 "objects": objects[OBJECT_STORE].ping,
                 "cluster": computing.require,
+                "engine": lambda: _require_well(engine),
             },
             oidc=oidc_of(settings),
             dask_link=lambda: computing.dashboard,
@@ -191,6 +196,11 @@ class Service:
         housekeeping.start()
         stack.callback(housekeeping.stop)
         return _Running(app, parts, computing)
+
+
+def _require_well(engine: DaskEngine) -> None:
+    if not engine.is_well:
+        raise SystemFaultError("the engine does not take its turns", hint="restart the service")
 
 
 def _bracketed(host: str) -> str:

@@ -37,8 +37,16 @@ class Redaction:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = sorted({item for item in secrets if len(item) >= _LEAST}, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+        self._secrets: set[str] = set()
+        self._known: re.Pattern[str] | None = None
+        self.hide(*secrets)
+
+    def hide(self, *secrets: str) -> None:
+        """Let further values be secrets, such as keys that are made as the service starts."""
+        self._secrets.update(item for item in secrets if len(item) >= _LEAST)
+        if self._secrets:
+            longest_first = sorted(self._secrets, key=len, reverse=True)
+            self._known = re.compile("|".join(map(re.escape, longest_first)))
 
     def __repr__(self) -> str:
         return "Redaction(...)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TextIO
 
 from sxdask.service.logs.kept import TransformLogs
@@ -23,10 +23,14 @@ ROOT: Final = "sxdask"
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """What was set up: where lines of transforms are read back, and what sends them."""
+    """What was set up: where lines of transforms are read back, what sends them.
+
+    `redaction` may be told of further secrets.
+    """
 
     kept: TransformLogs | None = None
     shipper: Shipper | None = None
+    redaction: Redaction = field(default_factory=Redaction)
 
 
 @contextmanager
@@ -53,7 +57,8 @@ def logging_to(
     secrets
         Values that no line may hold.
     """
-    lines = JsonLines(Redaction(secrets))
+    redaction = Redaction(secrets)
+    lines = JsonLines(redaction)
     logger = logging.getLogger(ROOT)
     handlers: list[logging.Handler] = [logging.StreamHandler(stream or sys.stderr)]
     kept = None if folder is None else TransformLogs(folder, lines.format)
@@ -65,7 +70,7 @@ def logging_to(
         logger.addHandler(handler)
     logger.setLevel(level)
     try:
-        yield Logs(kept, shipper)
+        yield Logs(kept, shipper, redaction)
     finally:
         logger.setLevel(before)
         for handler in handlers:

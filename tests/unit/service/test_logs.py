@@ -87,6 +87,14 @@ def test_a_record_is_one_line_whatever_is_in_it():
     assert stream.getvalue().isascii()
 
 
+def test_a_secret_that_is_made_later_is_hidden_from_then_on():
+    stream = io.StringIO()
+    with logging_to(stream) as logs:
+        logs.redaction.hide(SECRET, "")
+        LOG.info("the key is %s", SECRET)
+    assert lines(stream)[0]["message"] == f"the key is {HIDDEN}"
+
+
 def test_arguments_that_do_not_fit_end_nothing():
     record = logging.makeLogRecord({"msg": "%d files", "args": ("three",)})
     assert json.loads(JsonLines(Redaction()).format(record))["message"] == "%d files"
