@@ -22,6 +22,8 @@ MODULES = {
     "P4": "p4_skim",
     "P5": "p5_delivery",
     "P6": "p6_coffea",
+    "P7": "p7_service",
+    "P8": "p8_scale",
     "read": "full_read",
     "growth": "growth",
     "memory": "memory",
