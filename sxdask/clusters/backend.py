@@ -37,6 +37,9 @@ class ClusterBackend(ABC):
     cluster: Any = None
     """Dask's own cluster object while it runs, where there is one."""
 
+    bounds: tuple[int, int] | None = None
+    """What `adapt` will be called with, where that is known before `start`."""
+
     @abstractmethod
     def start(self) -> Any:
         """Return a ``distributed.Client``; the same one until `close`.

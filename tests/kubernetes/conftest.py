@@ -136,7 +136,7 @@ def operator(place: Place, tag: str, chart: Path, helm: Callable[..., str]) -> s
     helm(
         *("upgrade", "--install", "operator", str(chart / "charts" / OPERATOR_CHART)),
         *("--namespace", name, "--create-namespace"),
-        *("--set", f"image.name={OPERATOR},image.tag={tag}"),
+        *("--set", f"image.name={OPERATOR},image.tag={tag},livenessProbe.timeoutSeconds=60"),
     )
     place.kubectl("rollout", "status", "deployment", "--namespace", name, "--timeout=120s")
     return name

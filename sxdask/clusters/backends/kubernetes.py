@@ -22,9 +22,6 @@ from sxdask.core.errors import ClusterError
 if TYPE_CHECKING:
     from sxdask.clusters.kubernetes.options import KubernetesOptions
 
-_OPERATOR_S: Final = 20.0
-"""Seconds in which the operator takes up a new cluster, or is taken to be missing."""
-
 _POLL_S: Final = 0.3
 
 
@@ -71,6 +68,8 @@ class KubernetesBackend(ClusterBackend):
         reference = owner_reference(access.owner(owner)) if owner else None
         atexit.register(self.close)
         try:
+            if self.bounds is not None:  # more would be taken away again, one at a time
+                options = options.model_copy(update={"workers": self.bounds[0]})
             access.create("daskclusters", dask_cluster(self.name, options, owner=reference))
             self._await_scheduler(access)
             self._connect(access)
@@ -131,9 +130,10 @@ class KubernetesBackend(ClusterBackend):
             waited = time.monotonic() - started
             if fault := self._fault(access):
                 raise ClusterError(fault.line, hint=fault.hint, cluster=self.name)
-            if not pods and waited > _OPERATOR_S and not self._is_taken_up(access):
+            if not pods and waited > self.options.operator_s and not self._is_taken_up(access):
                 raise ClusterError(
-                    f"the operator of Dask has not taken up the cluster in {_OPERATOR_S:g} s",
+                    f"the operator of Dask has not taken up the cluster in "
+                    f"{self.options.operator_s:g} s",
                     hint="see whether it runs, and watches this namespace: "
                     "kubectl get pods --all-namespaces",
                     namespace=access.namespace,

@@ -132,6 +132,7 @@ class KubernetesOptions(_Values):
     owner: str | None = Field(default=None, pattern=r"^(Deployment|Pod|ConfigMap)/[-.a-z0-9]+$")
     idle_timeout_s: int = Field(default=1800, ge=0)
     timeout_s: float = Field(default=120.0, gt=0)
+    operator_s: float = Field(default=60.0, gt=0)
     unschedulable_s: float = Field(default=30.0, ge=0)
     port_forward: bool | None = None
 
