@@ -10,7 +10,7 @@ import pytest
 
 from sxdask.service.transforms.ports import EngineProgress
 from sxdask.service.transforms.states import Status
-from tests.pages import RAW, app_of, fill, good, make_parts, report, serving, submit
+from tests.pages import RAW, age, app_of, fill, good, make_parts, report, serving, submit
 from tests.services.chromium import CONTRASTS, FAULTS, PHONE, chromium, watched
 
 EVIL = """"><script>document.title='owned'</script><img src=x onerror=alert(1)>"""
@@ -41,6 +41,8 @@ def gallery(tmp_path_factory):
     """Requests in all states for tests that change nothing: the address, and pages by name."""
     parts = make_parts(tmp_path_factory.mktemp("gallery"))
     made = fill(parts, 8 if SHOTS else 1)
+    if SHOTS:
+        age(parts)
     requests = {
         name: f"/transformation-request/{made[name].request_id}"
         for name in ("running", "failures", "complete", "fatal", "lookup")

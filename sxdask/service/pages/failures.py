@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from sxdask.service.database.overview import ResultLine
 
-FILES_SHOWN: Final = 20
+FILES_SHOWN: Final = 6
 _NUMBER: Final = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?", re.IGNORECASE)
 _HINT: Final = re.compile(r"\s*(?:\n\s*hint:\s*(?P<line>.*)|\(hint: (?P<inner>.*)\))\s*", re.DOTALL)
 

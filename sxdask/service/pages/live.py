@@ -44,7 +44,11 @@ _WAITING: Final = {
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A transform on a page. `done` and `failed` are percent of the bar; `cells` are texts."""
+    """A transform on a page.
+
+    `done` and `failed` are percent of the bar; `cells` are texts. `is_at_work`
+    says that the engine knows what its files do.
+    """
 
     request_id: str
     status: str
@@ -53,6 +57,7 @@ class View:
     failed: float
     bar: str
     may_cancel: bool
+    is_at_work: bool
     cells: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -64,6 +69,7 @@ class View:
             "failed": self.failed,
             "bar": self.bar,
             "active": self.may_cancel,
+            "work": self.is_at_work,
             "cells": self.cells,
         }
 
@@ -84,7 +90,7 @@ def view_of(
         **_work(item, progress, now),
     }
     if totals is not None:
-        cells |= _sums(item, totals, progress, now)
+        cells |= _sums(item, totals, now)
     done = percent(state.completed, state.files)
     return View(
         request_id=item.request_id,
@@ -94,6 +100,7 @@ def view_of(
         failed=min(percent(state.failed, state.files), 100 - done),
         bar=f"{files} files done, {count(state.failed)} failed" if state.files else "no files yet",
         may_cancel=not state.status.is_final,
+        is_at_work=progress is not None and not state.status.is_final,
         cells=cells,
     )
 
@@ -129,11 +136,11 @@ def _work(item: Listed, progress: EngineProgress | None, now: datetime) -> dict[
     status = item.state.status
     if status.is_final:
         took = duration(((item.finished or now) - item.submitted).total_seconds())
-        return dict.fromkeys((*STEPS, "speed"), NOTHING) | {"left": f"took {took}", "note": ""}
+        return dict.fromkeys(STEPS, NOTHING) | {"speed": f"took {took}", "left": "", "note": ""}
     note = _WAITING.get(status, "")
     if progress is None:
-        found = dict.fromkeys((*STEPS, "speed"), NOTHING) | {"left": NOTHING}
-        return found | {"note": note or "waits for workers"}
+        found = dict.fromkeys((*STEPS, "speed"), NOTHING)
+        return found | {"left": "", "note": note or "waits for workers"}
     quiet = now - (item.last_result or item.submitted)
     if status is Status.RUNNING and quiet > QUIET:
         note = f"no file done for {duration(quiet.total_seconds())}"
@@ -141,25 +148,18 @@ def _work(item: Listed, progress: EngineProgress | None, now: datetime) -> dict[
     return {
         **{name: count(getattr(progress, name)) for name in STEPS},
         "speed": speed(progress.bytes_per_second),
-        "left": NOTHING if left is None else f"{duration(left)} left",
+        "left": "" if left is None else f"{duration(left)} left",
         "note": note,
     }
 
 
-def _sums(
-    item: Listed, totals: Totals, progress: EngineProgress | None, now: datetime
-) -> dict[str, str]:
+def _sums(item: Listed, totals: Totals, now: datetime) -> dict[str, str]:
     wall = ((item.finished or now) - item.submitted).total_seconds()
-    running = progress is not None and not item.state.status.is_final
     return {
-        "completed": count(item.state.completed),
-        "failed": count(item.state.failed),
-        "remaining": count(item.state.remaining),
         "rows": count(totals.rows),
         "bytes": size(totals.bytes),
         "average": speed(totals.bytes / wall) if wall > 0 and totals.bytes else NOTHING,
         "elapsed": duration(wall),
         "worked": duration(totals.seconds) if totals.results else NOTHING,
         "per-file": duration(totals.seconds / totals.results) if totals.results else NOTHING,
-        "now": speed(progress.bytes_per_second) if running and progress else NOTHING,
     }

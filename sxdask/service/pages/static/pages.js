@@ -48,7 +48,7 @@
       const text = view.cells[cell.dataset.cell];
       if (text !== undefined) setText(cell, text);
     }
-    for (const part of place.querySelectorAll("[data-off]")) part.classList.toggle("off", !view.active);
+    for (const part of place.querySelectorAll("[data-off]")) part.classList.toggle("off", !view.work);
     for (const part of place.querySelectorAll("[data-while-active]")) {
       part.hidden = !view.active;
     }
