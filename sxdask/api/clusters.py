@@ -34,7 +34,8 @@ def cluster(
         `threads_per_worker` and `memory_limit` (bytes, or text such as ``"4GiB"``) of
         each worker. `worker` is a mapping of names of credentials, caches and
         limits (`sxdask.clusters.worker.WorkerSettings`). `wait_s` is how many
-        seconds to wait for the first worker (300). The others go to the backend.
+        seconds to wait for the first worker (300), `allowed_failures` how many workers
+        may die with a task (3). The others go to the backend.
 
     Returns
     -------

@@ -38,9 +38,15 @@ class Cluster(ClusterBackend):
     wait_s
         Seconds to wait for the first worker, where one must come without being
         asked; 0 does not wait.
+    queue_s
+        Seconds in which workers should do all that is queued; more are asked for until
+        they would.
+    allowed_failures
+        How many workers may die with a task before it is given up: Dask's 3, or
+        more where workers come and go. A task that waits on a worker dies with it too.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what may be said of a cluster, by keyword
         self,
         name: str,
         backend: ClusterBackend,
@@ -50,13 +56,15 @@ class Cluster(ClusterBackend):
         worker: WorkerSettings | None = None,
         wait_s: float = FIRST_WORKER_S,
         queue_s: float | None = None,
+        allowed_failures: int | None = None,
     ) -> None:
         self.name = name
         self.backend = backend
-        self.bounds = _bounds(minimum, maximum)
+        self.bounds = backend.bounds = _bounds(minimum, maximum)
         self.worker = worker
         self.wait_s = wait_s
         self.queue_s = queue_s
+        self.allowed_failures = allowed_failures
         self._client: Any = None
 
     def start(self) -> Any:
@@ -118,6 +126,8 @@ class Cluster(ClusterBackend):
         check_versions(client)
         if self.worker is not None or self.backend.owned:
             client.register_plugin(WorkerSetup(self.worker or WorkerSettings()))
+        if self.allowed_failures is not None:
+            client.run_on_scheduler(_allow, failures=self.allowed_failures)
         bounds = self._chosen_bounds()
         if bounds is not None:
             self._scale_with_queue(client, QueuedBytes, *bounds)
@@ -204,7 +214,11 @@ def open_cluster(
 
 
 _BOUNDS: Final = ("minimum", "maximum")
-_OWN: Final = (*_BOUNDS, "worker", "wait_s", "queue_s")
+_OWN: Final = (*_BOUNDS, "worker", "wait_s", "queue_s", "allowed_failures")
+
+
+def _allow(failures: int, dask_scheduler: Any) -> None:
+    dask_scheduler.allowed_failures = failures
 
 
 def _maker(kind: str) -> Callable[..., ClusterBackend]:

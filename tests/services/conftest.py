@@ -10,6 +10,7 @@ from tests.services.broker import broker, own_broker
 from tests.services.dask_gateway_server import alice, gateway_server
 from tests.services.official_client import official_client, servicex_python
 from tests.services.postgres import empty_postgres, postgres, postgres_server
+from tests.services.rucioserver import rucio_server
 from tests.services.seaweedfs import bucket, s3_environment, s3_server
 from tests.services.xrootd import xrootd_server
 
@@ -23,6 +24,7 @@ __all__ = [
     "own_broker",
     "postgres",
     "postgres_server",
+    "rucio_server",
     "s3_environment",
     "s3_server",
     "servicex_python",

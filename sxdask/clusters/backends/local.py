@@ -9,13 +9,18 @@ from contextlib import ExitStack, suppress
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import dask
 from distributed import Client, LocalCluster
 from distributed.core import Status
+from tornado.ioloop import PeriodicCallback
 
 from sxdask.clusters.backend import ClusterBackend
 from sxdask.core.errors import SystemFaultError
 
 _CLOSE_TIMEOUT_S = 20.0
+_LOOK_MS = 1_000
+_LOST, _LOST_AFTER = "distributed.deploy.lost-worker-timeout", "60s"
+_ENDED = (Status.closed, Status.failed)
 
 
 class LocalBackend(ClusterBackend):
@@ -61,9 +66,12 @@ class LocalBackend(ClusterBackend):
             folder = stack.enter_context(
                 TemporaryDirectory(prefix="sxdask-", ignore_cleanup_errors=True)
             )
+            # On a busy machine a worker that was killed takes longer than 15 s to come back.
+            stack.enter_context(dask.config.set({_LOST: _LOST_AFTER}))
             try:
                 cluster = self._cluster(folder)
                 stack.callback(_stop, cluster)
+                _keep_number(cluster)
                 self.cluster = cluster
                 # Not as a context manager: those left in another order than they were
                 # entered bring a client back that is closed already.
@@ -97,6 +105,32 @@ class LocalBackend(ClusterBackend):
             silence_logs=logging.CRITICAL,
             **({"preload": [__name__]} if self.processes else {}),
         )
+
+
+def _keep_number(cluster: Any) -> None:
+    """Start another worker for each that ended by itself.
+
+    A nanny starts a worker again that was killed. One that was asked to end (SIGTERM), or
+    does not come back in time (distributed.deploy.lost-worker-timeout), is taken
+    out by Dask's cluster, which misses it only when it is scaled next.
+    """
+
+    def look() -> None:
+        if cluster.status != Status.running:
+            return
+        ended = [
+            name
+            for name, worker in cluster.workers.items()
+            if name in cluster.worker_spec and worker.status in _ENDED
+        ]
+        for name in ended:
+            del cluster.workers[name]
+        if not cluster.worker_spec.keys() <= cluster.workers.keys():
+            cluster.scale(len(cluster.worker_spec))
+
+    watch = PeriodicCallback(look, _LOOK_MS)
+    cluster.periodic_callbacks["sxdask-keep-number"] = watch
+    cluster.loop.add_callback(watch.start)
 
 
 def _stop(cluster: Any) -> None:

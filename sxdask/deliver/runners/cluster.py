@@ -30,6 +30,9 @@ _REFRESH_SECONDS = 5.0
 _WARM_UP_SECONDS = 2.0
 _FETCH_SECONDS = 60.0
 _RECONNECT_SECONDS = 60.0
+_GATHER_SECONDS = 0.02
+_AHEAD_SECONDS = 1.0
+_PER_THREAD, _MOST_PER_THREAD = 4, 128
 _POLL_SECONDS = 0.05
 _GONE = {"cancelled", "lost"}
 # What calls on a client raise once its scheduler or event loop is gone.
@@ -114,6 +117,7 @@ class ClusterSession:
         self._futures: dict[Any, int] = {}
         self._num_threads = 0
         self._held = (0, 0)
+        self._task_seconds: float | None = None
         self._looked_at = self._last_seen = time.monotonic()
         with self._connected():
             self._count_threads()
@@ -122,8 +126,17 @@ class ClusterSession:
 
     @property
     def window(self) -> int:
-        """Four tasks a thread, so that a worker has its next one before it asks."""
-        return max(8, 4 * self._num_threads)
+        """Four tasks a thread, so that a worker has its next one before it asks.
+
+        More of short ones, so that a thread has a second of work: what a message
+        between client and scheduler costs does not depend on the tasks in it.
+        """
+        each = _PER_THREAD
+        if self._task_seconds is not None:
+            each = round(
+                _AHEAD_SECONDS / max(self._task_seconds, _AHEAD_SECONDS / _MOST_PER_THREAD)
+            )
+        return max(2, self._num_threads) * max(_PER_THREAD, each)
 
     @property
     def batch(self) -> int:
@@ -154,6 +167,8 @@ class ClusterSession:
         with self._connected():
             with self._ready.thread_condition:
                 self._ready.thread_condition.wait_for(self._ready.has_ready, timeout_s)
+            if self._task_seconds is not None and self._task_seconds < _GATHER_SECONDS:
+                time.sleep(_GATHER_SECONDS)  # one message for many results of short tasks
             futures = list(self._ready.next_batch(block=False))
             if not futures:
                 self._check_workers()
@@ -188,6 +203,9 @@ class ClusterSession:
     def _collect(self, futures: list[Any]) -> list[Completion]:
         positions = {future: self._futures.pop(future) for future in futures}
         values = self._fetch([future for future in futures if future.status == "finished"])
+        for value in values.values():
+            mean = value.seconds if self._task_seconds is None else self._task_seconds
+            self._task_seconds = mean + 0.1 * (value.seconds - mean)
         return [
             values[future] if future in values else _explain(future, positions[future])
             for future in futures
