@@ -67,7 +67,7 @@ class Settings:
     column_cache_bytes: int = 10 * 1024**3
     no_worker_seconds: int = 300
     catalog: str = "auto"
-    replica_sites: str = ""
+    replica_sites: str = "*"
     replica_schemes: str = "root,https,http"
     opendata_url: str = "https://opendata.cern.ch"
 

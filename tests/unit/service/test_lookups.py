@@ -114,8 +114,8 @@ def until(condition, seconds=PATIENCE):
         time.sleep(0.01)
 
 
-def ended(store, made):
-    until(lambda: store.dataset(made.did_id).lookup_status not in {"created", "looking"})
+def ended(store, made, seconds=PATIENCE):
+    until(lambda: store.dataset(made.did_id).lookup_status not in {"created", "looking"}, seconds)
     return store.dataset(made.did_id)
 
 
