@@ -191,7 +191,7 @@ class Places:
         return name, "" if self.allows(host["host"], port) else host["host"].lower()
 
     def _below_roots(self, name: str, scheme: str) -> str:
-        if not scheme and not name.startswith("/") and not name.lower().startswith("file:"):
+        if not scheme and not name.startswith("/"):
             raise RequestError(
                 f"{shown(name)!r} is no URL", hint="name files as root://host//path/file.root"
             )

@@ -117,6 +117,13 @@ def test_names_that_mean_something_else_are_refused(name):
     assert all(sign.isprintable() or sign == "\n" for sign in str(caught.value))
 
 
+def test_no_such_name_is_read_below_a_root_either(tmp_path):
+    places = Places(roots=(str(tmp_path),))
+    for name in ("file:/etc/passwd", "../../etc/passwd", "~/x", "x.root", "file:x.root", ""):
+        with pytest.raises((RequestError, AccessDeniedError)):
+            places.placed([name])
+
+
 def test_public_hosts_are_read():
     names = ["http://8.8.8.8/f.root", "root://188.184.21.108:1094//eos/f.root?authz=x:y"]
     assert Places().placed(names) == names
