@@ -122,7 +122,8 @@ def read(paths: list[str]) -> ak.Array:
     arrays = []
     for path in paths:
         with uproot.open(path) as file:
-            (name,) = file.keys(recursive=False, cycle=False)
+            kinds = file.classnames(cycle=False).items()
+            (name,) = [key for key, kind in kinds if kind in {"TTree", "ROOT::RNTuple"}]
             arrays.append(file[name].arrays(["event", "MET_pt", "Muon_pt"]))
     return ordered(ak.concatenate(arrays))
 
@@ -169,23 +170,24 @@ def test_a_sample_is_what_sxdask_finds_without_a_service(delivered, files, langu
         "(> (attr e 'MET_pt') 30))) (lambda (list e) (dict (list 'event' 'MET_pt' 'Muon_pt') "
         "(list (attr e 'event') (attr e 'MET_pt') (attr e 'Muon_pt')))))",
     }
-    here = sx.request(language, selections[language], dataset=list(map(str, files)))
+    here = sx.request(language, selections[language], dataset=sx.dataset(list(map(str, files))))
     sample = "raw" if language == "uproot-raw" else "adl"
     paths = delivered["found"]["parquet LocalCache"][sample]
     require_same(read(paths), ordered(here.to_awkward()))
 
 
-@pytest.mark.parametrize("kind", ["parquet", "root-ttree", "root-rntuple"])
-def test_the_analysis_helper_of_servicex_reads_what_was_delivered(
-    client, delivered, expected, kind
-):
+def test_the_analysis_helper_of_servicex_reads_what_was_delivered(client, delivered, expected):
+    kinds = ("parquet", "root-ttree", "root-rntuple")
     found = client.run(
         """
         from servicex_analysis_utils import to_awk
-        arrays = to_awk(VALUES["samples"])
-        tell({name: None if item is None else sorted(item["event"].to_list())
-              for name, item in arrays.items()})
+
+        def events(samples):
+            return {name: sorted(item["event"].to_list()) for name, item in to_awk(samples).items()}
+
+        tell({kind: events(samples) for kind, samples in VALUES["samples"].items()})
         """,
-        samples=delivered["found"][f"{kind} LocalCache"],
+        samples={kind: delivered["found"][f"{kind} LocalCache"] for kind in kinds},
     )
-    assert found == dict.fromkeys(("raw", "adl", "python"), expected.event.to_list())
+    wanted = dict.fromkeys(("raw", "adl", "python"), expected.event.to_list())
+    assert found == dict.fromkeys(kinds, wanted)
