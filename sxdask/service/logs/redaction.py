@@ -15,11 +15,11 @@ _LEAST: Final = 6
 _LOOKS_SECRET: Final = re.compile(
     r"""(?P<name>
           (?:authori[sz]ation|authz|token|secret|passw|credential|signature|access_?key|cookie|x-amz)
-          [\w-]*["']?\s*[=:]\s*["']?(?:(?:bearer|basic)\s+)?
-        | \b(?:bearer|basic)\s+)
+          [\w-]{0,40}["']?\s{0,9}[=:]\s{0,9}["']?(?:(?:bearer|basic)\s{1,9})?
+        | \b(?:bearer|basic)\s{1,9})
         [^\s&"',;{}<>]{6,}
-      | (?<=://)[^/@\s]+@                            # user and password of a URL
-      | \beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]{5,}          # a JWT
+      | (?<=://)[^/@\s]{1,1000}@                              # user and password of a URL
+      | \beyJ[\w-]{5,2000}\.[\w-]{5,2000}\.[\w-]{5,2000}      # a JWT
       | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]*PRIVATE\ KEY-----|\Z)
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,

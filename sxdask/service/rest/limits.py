@@ -64,14 +64,13 @@ class Limits:
         if not declared.isdigit() or len(declared) > 15 or int(declared) > most:
             await reply(413, f"the body is larger than {most} bytes")(scope, receive, answering)
             return
-        seen = 0
-        end = time.monotonic() + self._seconds
-        is_whole = False
+        seen, end, is_whole = 0, 0.0, False
 
         async def bounded() -> Any:
-            nonlocal seen, is_whole
+            nonlocal seen, end, is_whole
             if is_whole:  # what comes now says that the client has gone
                 return await receive()
+            end = end or time.monotonic() + self._seconds
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, end - time.monotonic()))
             except TimeoutError:
@@ -128,7 +127,8 @@ class OwnSite:
         origin = headers.get(b"origin")
         if origin is None:
             return False
-        return urlsplit(origin).netloc.lower() not in {host, self._public}
+        site = urlsplit(origin).netloc.lower()
+        return not site or site not in {host, self._public}
 
 
 class OneSlash:

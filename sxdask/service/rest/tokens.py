@@ -41,6 +41,7 @@ def refresh(request: Request, parts: PartsOf, token: RefreshToken = None) -> JSO
     if token is not None:
         parts.attempts.succeeded(token.credentials)
     made = parts.tokens.access(user.id, ACCESS_SECONDS, parent=user.token_id)
+    parts.attempts.succeeded(made)
     return JSONResponse({"access_token": made})
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sxdask import __version__
+from sxdask.deliver.part import public_url
+from sxdask.service.logs.redaction import Redaction
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,6 +36,7 @@ CAPABILITIES: Final = [
     "post_cancel_transform",
     "resubmit_failed_files",
 ]
+_TOLD: Final = Redaction()
 MAX_ID: Final = 2**31 - 1
 """Of numbers in the database."""
 
@@ -221,10 +224,13 @@ def deployment(progress: EngineProgress) -> dict[str, Any]:
 
 
 def dataset(record: DatasetRecord, files: list[DatasetFile] | None = None) -> dict[str, Any]:
-    """Return a dataset, with its files if they are given."""
+    """Return a dataset, with its files if they are given.
+
+    All users see datasets, so that what may be a secret in a URL is left out.
+    """
     found: dict[str, Any] = {
         "id": record.id,
-        "name": record.name,
+        "name": _TOLD(record.name),
         "did_finder": record.did_finder,
         "n_files": record.num_files,
         "size": record.size,
@@ -241,7 +247,7 @@ def dataset(record: DatasetRecord, files: list[DatasetFile] | None = None) -> di
                 "adler32": file.adler32,
                 "file_size": file.size,
                 "file_events": file.events,
-                "paths": ",".join(file.paths),
+                "paths": ",".join(map(public_url, file.paths)),
             }
             for file in files
         ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from sxdask.core.errors import SxdaskError
+from sxdask.deliver.part import public_url
 from sxdask.service.transforms.asking import StoppedError, answered
 from sxdask.service.transforms.cluster import outcome
 from sxdask.service.transforms.ports import FileResult
@@ -113,7 +114,7 @@ def _told(request_id: str, result: FileResult) -> None:
     """Write a line of the transform's log about a file."""
     facts = {
         "transform": request_id,
-        "file": result.file_path,
+        "file": public_url(result.file_path),
         "seconds": round(result.seconds, 3),
         "events": result.rows,
         "bytes": result.bytes,

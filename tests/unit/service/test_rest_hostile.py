@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -12,6 +13,8 @@ import pytest
 
 from sxdask.service.auth.places import Places
 from sxdask.service.logs.setup import logging_to
+from sxdask.service.rest.limits import Limits
+from tests.asgi import Browser
 from tests.hostile import CANARY, PASSWORD, REQUESTS
 from tests.rest_parts import PUBLIC, S3_SECRET, open_site
 from tests.servers import serve_ranges
@@ -115,6 +118,29 @@ def test_a_body_in_pieces_is_counted(tmp_path):
         assert answer.status_code == 413
 
 
+def test_a_body_that_comes_too_slowly_is_given_up(tmp_path):
+    async def drops():
+        for _ in range(100):
+            yield b" "
+            await asyncio.sleep(0.05)
+
+    with open_site(tmp_path) as site:
+        slow = Browser(Limits(site.app, site.parts, seconds=0.2))
+        answer = slow.post("/servicex/transformation", content=drops())
+        assert answer.status_code == 408
+
+
+def test_what_may_be_a_secret_in_a_url_is_not_shown_to_all(tmp_path):
+    with open_site(tmp_path, auth=True) as site:
+        name = f"root://eospublic.cern.ch//a.root?authz={PASSWORD}"
+        site.submit(site.headers(site.user("alice")), file_list=[name])
+        headers = site.headers(site.user("bob"))
+        (found,) = site.client.get("/servicex/datasets", headers=headers).json()["datasets"]
+        shown = site.client.get(f"/servicex/datasets/{found['id']}", headers=headers).json()
+        assert shown["files"][0]["paths"] == "root://eospublic.cern.ch//a.root"
+        assert PASSWORD not in str(found) + str(shown)
+
+
 def test_names_of_others_lead_nowhere(tmp_path):
     with open_site(tmp_path, host_names=frozenset({"localhost"})) as site:
         assert site.client.get("/servicex").status_code == 200
@@ -133,6 +159,10 @@ def test_another_site_cannot_use_a_browser(tmp_path):
         ):
             answer = site.client.get("/servicex/transformation/cancel-all", headers=headers)
             assert answer.status_code == 403
+        assert site.client.get("/servicex", headers={"Origin": "http://localhost"}).is_success
+    with open_site(tmp_path) as site:
+        assert site.client.get("/servicex", headers={"Origin": "null"}).status_code == 403
+    with open_site(tmp_path, public_url="https://sx.example") as site:
         for headers in ({"Origin": "http://localhost"}, {"Origin": "https://sx.example"}):
             assert site.client.get("/servicex", headers=headers).status_code == 200
 
