@@ -136,14 +136,14 @@ def _work(item: Listed, progress: EngineProgress | None, now: datetime) -> dict[
     status = item.state.status
     if status.is_final:
         took = duration(((item.finished or now) - item.submitted).total_seconds())
-        return dict.fromkeys(STEPS, NOTHING) | {"speed": f"took {took}", "left": "", "note": ""}
+        return dict.fromkeys(STEPS, NOTHING) | {"speed": took, "left": "in all", "note": ""}
     note = _WAITING.get(status, "")
     if progress is None:
         found = dict.fromkeys((*STEPS, "speed"), NOTHING)
         return found | {"left": "", "note": note or "waits for workers"}
     quiet = now - (item.last_result or item.submitted)
     if status is Status.RUNNING and quiet > QUIET:
-        note = f"no file done for {duration(quiet.total_seconds())}"
+        note = f"no file for {duration(quiet.total_seconds(), 1)}"
     left = progress.seconds_left
     return {
         **{name: count(getattr(progress, name)) for name in STEPS},

@@ -13,8 +13,8 @@ from sxdask.service.pages.render import page
 from sxdask.service.pages.seen import seen
 from sxdask.service.pages.selection import pretty
 from sxdask.service.pages.visitor import PageRoute, VisitorOf
-from sxdask.service.rest.codegens import CODEGENS
 from sxdask.service.rest.parts import PartsOf, transform_of
+from sxdask.service.transforms.codegens import CODEGENS
 
 FAILURES: Final = 5_000
 """Failures that are grouped; of more, the first."""

@@ -33,8 +33,8 @@ def speed(number: float) -> str:
     return f"{size(number)}/s"
 
 
-def duration(seconds: float) -> str:
-    """Return a span of time in its largest unit and the one below it."""
+def duration(seconds: float, units: int = 2) -> str:
+    """Return a span of time in its largest unit and the one below it, or the largest alone."""
     if seconds < 9.95:
         return f"{max(seconds, 0.0):.1f}{_SPACE}s"
     left = round(seconds)
@@ -42,7 +42,7 @@ def duration(seconds: float) -> str:
         number, left = divmod(left, step)
         if number:
             words = [f"{number}{_SPACE}{name}"]
-            if place + 1 < len(_SPANS):
+            if units > 1 and place + 1 < len(_SPANS):
                 smaller, unit = _SPANS[place + 1]
                 words += [f"{left // unit}{_SPACE}{smaller}"] if left // unit else []
             return _SPACE.join(words)
