@@ -17,11 +17,11 @@ from sxdask.service.rest import (
     transformations,
     wire,
 )
-from sxdask.service.rest.codegens import images
 from sxdask.service.rest.faults import add_handlers
 from sxdask.service.rest.limits import Limits, OneSlash, OwnSite
 from sxdask.service.rest.parts import PartsOf
 from sxdask.service.rest.trail import Trail
+from sxdask.service.transforms.codegens import images
 
 if TYPE_CHECKING:
     from sxdask.service.rest.parts import Parts

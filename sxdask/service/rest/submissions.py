@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from sxdask.core.errors import RequestError, RequestTooLargeError
 from sxdask.datasets.address import parse_address
 from sxdask.service.auth.places import REMOTE, plain, shown
-from sxdask.service.rest.codegens import codegen_of
 from sxdask.service.rest.selections import require_selection
+from sxdask.service.transforms.codegens import codegen_of
 from sxdask.service.transforms.ports import NewTransform
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from fastapi.responses import JSONResponse
 
 from sxdask.core.errors import FileMissingError, RequestError, SxdaskError
 from sxdask.service.rest import replies, wire
-from sxdask.service.rest.codegens import images
 from sxdask.service.rest.faults import ForbiddenError
 from sxdask.service.rest.parts import CallerOf, Parts, PartsOf, transform_of
 from sxdask.service.rest.replies import problems
 from sxdask.service.rest.submissions import valid
+from sxdask.service.transforms.codegens import images
 from sxdask.service.transforms.states import CancelAsked
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sxdask.service.rest.codegens import codegen_of
+from sxdask.service.transforms.codegens import codegen_of
 
 if TYPE_CHECKING:
     from sxdask.service.auth.places import Places
