@@ -25,10 +25,10 @@ _POLL_S: Final = 0.5
 class GridCertificate:
     """A certificate with its private key, both PEM, and the password of the key if it has one."""
 
+    ends: datetime
     certificate: bytes = field(repr=False)
     key: bytes = field(repr=False)
     password: str = field(default="", repr=False)
-    ends: datetime = datetime.max.replace(tzinfo=UTC)
 
     @property
     def data(self) -> dict[str, bytes]:
@@ -82,7 +82,7 @@ def grid_certificate(folder: Path, password: str = "") -> GridCertificate:
             f"the certificate in {str(folder)!r} ended on {ends:%Y-%m-%d}",
             hint="ask your authority for a new one",
         )
-    return GridCertificate(certificate, key, password, ends)
+    return GridCertificate(ends, certificate, key, password)
 
 
 def install_proxy(access: Access, options: ProxyOptions, grid: GridCertificate) -> None:
