@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -72,24 +72,21 @@ def build(
     Every file is tried; those that fail are reported at the end.
     """
     from sxdask.datasets.resolve import resolve
+    from sxdask.pipeline.source import Source
 
     values = settings()
     found = resolve(files[0] if len(files) == 1 else files, tree, settings=values)
-    options = dict(found.storage_options)
-    wanted = [(entry.url, entry.tree) for entry in found.files]
-    store = _store()
+    source = Source(found, replace(values, index_workers=workers or values.index_workers))
+    store = source.store
     if refresh:
-        for url, name in wanted:
-            store.path_of(url, name).unlink(missing_ok=True)
+        for entry in found.files:
+            for place in entry.places:
+                store.path_of(place, entry.tree).unlink(missing_ok=True)
     began = time.perf_counter()
     with _bar(quiet=quiet) as bar:
-        task = bar.add_task("index", total=len(wanted))
-        results = store.ensure(
-            wanted,
-            workers=workers or values.index_workers,
-            progress=lambda done, total, _: bar.update(task, completed=done, total=total),
-            storage_options=options,
-            on_error="collect",
+        task = bar.add_task("index", total=len(found))
+        results = source.find_indexes(
+            lambda done, total, _: bar.update(task, completed=done, total=total)
         )
         indexes = [item for item in results if not isinstance(item, SxdaskError)]
         if stats:

@@ -169,6 +169,10 @@ class Source:
         with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
             return list(pool.map(look, self.files.files))
 
+    def find_indexes(self, progress: IndexProgress | None = None) -> list[FileIndex | SxdaskError]:
+        """Return the index of the tree that each file names, or the error where there is none."""
+        return self._ensure([(entry, entry.tree) for entry in self.files.files], progress)
+
     def settle(self, tree: str) -> None:
         """Find out which replica of each file can be read, where files have several."""
         if any(entry.replicas for entry in self.files.files):

@@ -38,6 +38,9 @@ Did: TypeAlias = "tuple[str, str]"
 """Scope and name."""
 
 _LOG: Final = logging.getLogger(__name__)
+# Rucio's client writes the headers of its requests, passwords among them, at the level DEBUG.
+_CLIENT_LOG: Final = logging.getLogger(f"{__name__}.client")
+_CLIENT_LOG.setLevel(logging.WARNING)
 # Rucio's own schemas allow at most this; wildcards are searched for, not found.
 _NAME: Final = re.compile(
     r"(?P<scope>[A-Za-z0-9_.-]{1,64}):(?P<name>[^\s:*?]{1,500})(?::(?P<tree>[^:?]+))?"
@@ -183,7 +186,8 @@ def _datasets(client: Any, did: Did) -> Iterator[Did]:
     while level:
         below = []
         for container in level:
-            for item in _checked(client.list_content(*container)):
+            # To the end, so that no answer stays open while others are waited for.
+            for item in list(_checked(client.list_content(*container))):
                 child = (item["scope"], item["name"])
                 if child in seen:
                     continue
@@ -256,7 +260,7 @@ def _client() -> Any:
         ) from error
     name = sys.argv[0]
     try:
-        return Client(timeout=_SECONDS, user_agent="sxdask", logger=_LOG)
+        return Client(timeout=_SECONDS, user_agent="sxdask", logger=_CLIENT_LOG)
     finally:
         sys.argv[0] = name  # which Rucio's client cuts short
 

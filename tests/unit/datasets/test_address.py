@@ -44,6 +44,36 @@ def test_a_file_that_has_a_colon_in_its_name_is_itself(tmp_path, monkeypatch) ->
     assert parse_address("a.root:Events") == Address("", "a.root:Events")
 
 
+@pytest.mark.parametrize(
+    ("text", "path", "most", "only_available"),
+    [
+        ("rucio://a:b?get=all", "rucio://a:b", None, False),
+        ("rucio://a:b?get=available", "rucio://a:b", None, True),
+        ("rucio://a:b?files=3&get=available", "rucio://a:b", 3, True),
+        ("rucio://a:b?get=available&files=3", "rucio://a:b", 3, True),
+        ("rucio://a:b?other=1&files=3", "rucio://a:b?other=1", 3, False),
+        ("https://host/a.root?get=some", "https://host/a.root?get=some", None, False),
+        ("https://host/a.root?x=1&files=3", "https://host/a.root?x=1", 3, False),
+    ],
+)
+def test_options_come_in_any_order_at_the_end(text, path, most, only_available) -> None:
+    assert parse_address(text) == Address(
+        text.partition("://")[0], path, None, most, only_available
+    )
+
+
+@pytest.mark.parametrize("text", ["rucio://a:b?get=", "rucio://a:b?get=some&files=1"])
+def test_get_is_all_or_available(text) -> None:
+    with pytest.raises(RequestError, match="must be all or available"):
+        parse_address(text)
+
+
+def test_a_pattern_on_an_xrootd_server_has_its_host_and_its_tree() -> None:
+    found = parse_address("xrootd://root://x.root:1094//store/*.root:Events?files=2")
+    assert found == Address("xrootd", "xrootd://root://x.root:1094//store/*.root", "Events", 2)
+    assert found.name == "root://x.root:1094//store/*.root"
+
+
 @pytest.mark.parametrize("count", ["0", "-1", "two", "1.5", "", "²"])
 def test_files_must_be_a_whole_number_above_zero(count: str) -> None:
     with pytest.raises(RequestError, match="does not say how many files") as caught:

@@ -195,6 +195,16 @@ def test_a_token_that_ran_out_is_renewed(server, tmp_path):
     assert len(find("data")) == 1
 
 
+def test_no_password_and_no_token_is_in_the_log(server, caplog):
+    server.group("data", [server.file("f.root", "A=root://a//f.root")])
+    server.faults.extend([503, 503])
+    with caplog.at_level(logging.DEBUG):
+        find("data")
+    assert "server returned 503" in caplog.text
+    assert PASSWORD not in caplog.text
+    assert TOKEN not in caplog.text
+
+
 def test_a_server_that_hangs_is_given_up(server, monkeypatch):
     monkeypatch.setattr(module, "_SECONDS", 0.3)
     server.group("data", [server.file("f.root", "A=root://a//f.root")])
