@@ -173,7 +173,7 @@ def test_a_sample_is_what_sxdask_finds_without_a_service(delivered, files, langu
     here = sx.request(language, selections[language], dataset=sx.dataset(list(map(str, files))))
     sample = "raw" if language == "uproot-raw" else "adl"
     paths = delivered["found"]["parquet LocalCache"][sample]
-    require_same(read(paths), ordered(here.to_awkward()))
+    require_same(read(paths), ordered(here.compute()))
 
 
 def test_the_analysis_helper_of_servicex_reads_what_was_delivered(client, delivered, expected):
