@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sxdask.service.transforms.ports import FileResult, Transform
 
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 @dataclass

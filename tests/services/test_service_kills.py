@@ -1,7 +1,8 @@
 """``sxdask serve`` is killed while the official client waits: every file arrives exactly once.
 
-The kill comes during the lookup, while files are worked on, or while results
-are published; the service is started again on the same port with the same data.
+Several deliveries wait at each kill: some are being looked up, some are worked
+on or published, some are complete. The service is started again on the same
+port with the same data. ``SXDASK_SERVICE_KILLS`` says how often.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import signal
 import socket
 import time
 import urllib.request
-from contextlib import suppress
+from collections import Counter
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,18 +30,21 @@ from tests.services.official_client import OfficialClient, ServedX, served
 if TYPE_CHECKING:
     from pathlib import Path
 
-RUNS = int(os.environ.get("SXDASK_SERVICE_KILLS", "3"))
+KILLS = int(os.environ.get("SXDASK_SERVICE_KILLS", "1"))
 SEED = int(os.environ.get("SXDASK_SERVICE_KILLS_SEED", "1"))
+DELIVERIES = 5
 FILES = 12
-MOMENTS = ("lookup", "running", "publishing")
 
 DELIVER = """
+async def one(number, cut):
+    raw = UPROOT_RAW([{"treename": "Events", "filter_name": ["event", "MET_pt"], "cut": cut}])
+    sample = Sample(Name="all", Dataset=dataset.XRootD(VALUES["globs"][number]), Query=raw)
+    cache = f"{VALUES['home']}/cache-{VALUES['run']}-{number}"
+    kind = VALUES["formats"][number]
+    return (await get([sample], cache, general={"OutputFormat": kind}))["all"]
+
 async def main():
-    raw = UPROOT_RAW([{"treename": "Events", "filter_name": ["event", "MET_pt"],
-                       "cut": VALUES["cut"]}])
-    sample = Sample(Name="all", Dataset=dataset.XRootD(VALUES["glob"]), Query=raw)
-    cache = f"{VALUES['home']}/cache-{VALUES['run']}"
-    tell(await get([sample], cache, general={"OutputFormat": VALUES["format"]}))
+    tell(await asyncio.gather(*(one(*item) for item in enumerate(VALUES["cuts"]))))
 
 asyncio.run(main())
 """
@@ -47,20 +52,19 @@ asyncio.run(main())
 
 @dataclass
 class Tolls:
-    """Counts over all runs."""
+    """Counts over all kills."""
 
-    runs: dict[str, int] = field(default_factory=dict)
-    states: dict[str, int] = field(default_factory=dict)
+    kills: int = 0
+    states: Counter[str] = field(default_factory=Counter)
     stored: int = 0
     files: int = 0
     restarts: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        kinds = ", ".join(f"{name} {count}" for name, count in sorted(self.runs.items()))
         states = ", ".join(f"{name} {count}" for name, count in sorted(self.states.items()))
         return (
-            f"{sum(self.runs.values())} kills ({kinds}), found in the state {states}; "
+            f"{self.kills} kills, {sum(self.states.values())} deliveries waiting ({states}); "
             f"{self.files} files delivered once, {self.stored} of them stored before the kill; "
             f"restart {min(self.restarts):.1f} to {max(self.restarts):.1f} s; {self.seconds:.0f} s"
         )
@@ -73,7 +77,7 @@ class Campaign:
     client: OfficialClient
     data: Path
     port: int
-    glob: str
+    door: str
     expected: dict[int, set[int]]
     tolls: Tolls = field(default_factory=Tolls)
 
@@ -83,54 +87,55 @@ class Campaign:
         config = str(self.data.with_suffix(".yaml"))
         return served(self.data, *arguments, config)
 
-    def run(self, number: int, moment: str, chance: random.Random) -> None:
-        """Let the client wait for one delivery whose service is killed."""
-        cut = 10 + number % 5
+    def run(self, chance: random.Random) -> None:
+        """Begin with a service that is killed amid deliveries, each kill in the next one's life."""
         begun = time.monotonic()
-        process = None
-        try:
-            with self.served() as service:
+        with ExitStack() as stack:
+            service = stack.enter_context(self.served())
+            for number in range(KILLS):
+                cuts = [10 + chance.randrange(5) for _ in range(DELIVERIES)]
                 process = self.client.start(
                     DELIVER,
-                    cut=f"(MET_pt > {cut}) & (event >= {-number})",
-                    glob=self.glob,
+                    cuts=[
+                        f"(MET_pt > {cut}) & (event >= {-DELIVERIES * number - at})"
+                        for at, cut in enumerate(cuts)
+                    ],
+                    # A dataset that is new has to be looked up, at the moment of some kills.
+                    globs=[f"{self.door}/nano_{'*' * (1 + number)}.root" for _ in cuts],
+                    formats=[chance.choice(["parquet", "root-ttree"]) for _ in cuts],
                     run=number,
                     home=self.client.home,
-                    format=chance.choice(["parquet", "root-ttree"]),
                 )
-                request_id, state = self.wait_for(service, moment, chance)
+                stack.callback(process.kill)
+                waiting = self.wait_for(service, chance)
                 self.kill(service)
-            killed = time.monotonic()
-            with self.served() as service:
+                killed = time.monotonic()
+                service = stack.enter_context(self.served())
                 self.tolls.restarts.append(time.monotonic() - killed)
-                found = self.client.finish(process, timeout=240)
-                self.require_once(found["all"], cut)
-                self.require_told(service, request_id)
-        finally:
-            if process is not None:
-                process.kill()
-        self.tolls.runs[moment] = self.tolls.runs.get(moment, 0) + 1
-        self.tolls.states[state["status"]] = self.tolls.states.get(state["status"], 0) + 1
-        self.tolls.stored += state["files-completed"]
-        self.tolls.files += FILES
-        self.tolls.seconds += time.monotonic() - begun
+                for paths, cut in zip(self.client.finish(process, 400), cuts, strict=True):
+                    self.require_once(paths, cut)
+                for item in waiting:
+                    self.require_told(service, item["request_id"])
+                    self.tolls.states[item["status"]] += 1
+                    self.tolls.stored += item["files-completed"]
+                self.tolls.kills += 1
+                self.tolls.files += FILES * DELIVERIES
+                for folder in self.client.home.glob("cache-*"):
+                    shutil.rmtree(folder, ignore_errors=True)
+        self.tolls.seconds = time.monotonic() - begun
 
-    def wait_for(
-        self, service: ServedX, moment: str, chance: random.Random
-    ) -> tuple[str, dict[str, Any]]:
-        """Wait until the newest transform is where it is to be killed."""
-        end = time.monotonic() + 60
-        least = {"lookup": 0, "running": 0, "publishing": chance.randint(1, FILES - 2)}[moment]
+    def wait_for(self, service: ServedX, chance: random.Random) -> list[dict[str, Any]]:
+        """Wait until all deliveries are submitted, and some time; return their states."""
         known = {item["request_id"] for item in transforms(service) if item["finish-time"]}
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             new = [item for item in transforms(service) if item["request_id"] not in known]
-            if new and (moment == "lookup" or new[0]["files"]):
-                state = new[0]
-                if state["files-completed"] >= least or state["finish-time"]:
-                    time.sleep(chance.uniform(0, 0.3))
-                    return state["request_id"], state
-            time.sleep(0.01)
-        pytest.fail("the client submits nothing")
+            if len(new) == DELIVERIES:
+                time.sleep(chance.choice([0, 0.2, 1, 2, 4, 8]) * chance.random())
+                now = {item["request_id"]: item for item in transforms(service)}
+                return [now[item["request_id"]] for item in new]
+            time.sleep(0.02)
+        pytest.fail("the client does not submit all that it should")
 
     def kill(self, service: ServedX) -> None:
         """Kill the service with all that it has started, as a machine that fails does."""
@@ -192,8 +197,7 @@ def campaign(
     expected: dict[int, set[int]] = {}
     for number in range(FILES):
         source = nanoaod_files[number % len(nanoaod_files)]
-        name = f"kills/nano_{number:04d}.root"
-        xrootd_server.put(name, source.read_bytes())
+        xrootd_server.put(f"kills/nano_{number:04d}.root", source.read_bytes())
         events = uproot.open(source)["Events"].arrays(["event", "MET_pt"])
         expected[number] = set(events.event.to_list())
         for cut in range(10, 15):
@@ -209,13 +213,10 @@ def campaign(
         f"api_endpoints:\n  - endpoint: http://127.0.0.1:{port}\n    name: sxdask\n"
         "default_endpoint: sxdask\n"
     )
-    return Campaign(client, data, port, f"{xrootd_server.door}//data/kills/*.root", expected)
+    return Campaign(client, data, port, f"{xrootd_server.door}//data/kills", expected)
 
 
-def test_a_client_that_waits_gets_every_file_once_whenever_the_service_is_killed(campaign):
-    chance = random.Random(SEED)  # noqa: S311  moments to kill at
-    for number in range(RUNS):
-        campaign.run(number, MOMENTS[number % len(MOMENTS)], chance)
-        shutil.rmtree(campaign.client.home / f"cache-{number}", ignore_errors=True)
+def test_clients_that_wait_get_every_file_once_whenever_the_service_is_killed(campaign):
+    campaign.run(random.Random(SEED))  # noqa: S311  moments to kill at
     print(f"\n{campaign.tolls}")  # noqa: T201  the figures of a campaign
-    assert sum(campaign.tolls.runs.values()) == RUNS
+    assert campaign.tolls.kills == KILLS

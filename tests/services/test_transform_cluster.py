@@ -60,12 +60,18 @@ def test_a_worker_that_is_killed_amid_a_file_costs_nothing(
 
 def test_a_worker_with_threads_that_hang_is_restarted(tmp_path, client, hanging, nanoaod_files):
     wait_until(lambda: len(client.nthreads()) == 2, 120)
+    folders = [tmp_path / name for name in ("warm", "short")]
+    for folder in folders:
+        folder.mkdir()
+    with laboratory(folders[0], lambda: client) as lab:  # workers import what they need
+        assert lab.run(MUONS, nanoaod_files)[0].state.completed == 4
     before = set(client.nthreads())
-    limits = {"still_seconds": 1.0, "tries": 1, "stuck_threads": 1}
-    with laboratory(tmp_path, lambda: client, **limits) as lab:
+    limits = {"still_seconds": 2.0, "tries": 1, "stuck_threads": 1}
+    with laboratory(folders[1], lambda: client, **limits) as lab:
         transform, results = lab.run(MUONS, [hanging])
         assert (transform.state.failed, results[0].code) == (1, "SX400")
         wait_until(lambda: len(set(client.nthreads()) - before) == 1, 120)
+    with laboratory(tmp_path, lambda: client) as lab:
         assert lab.run(MUONS, nanoaod_files)[0].state.completed == 4
 
 

@@ -30,7 +30,7 @@ def silent(works: Iterable[FileWork], now: float) -> dict[str, list[FileWork]]:
     return {
         worker: own
         for worker, own in heard.items()
-        if all(now - (item.heard or now) > SILENT_SECONDS for item in own)
+        if all(item.heard is None or now - item.heard > SILENT_SECONDS for item in own)
     }
 
 
