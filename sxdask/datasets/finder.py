@@ -57,6 +57,21 @@ class StreamingFinder(Finder, Protocol):
         ...
 
 
+@runtime_checkable
+class CheckedFinder(Finder, Protocol):
+    """A finder that can tell an operator whether it would work."""
+
+    def check(self) -> str:
+        """Return what answers, in a few words.
+
+        Raises
+        ------
+        MissingExtraError, AccessDeniedError, ReadFailedError, RequestError
+            If a package or the configuration is missing, or nothing answers.
+        """
+        ...
+
+
 FINDERS: Registry[type[Finder]] = Registry(
     kind="dataset scheme",
     group="sxdask.finders",

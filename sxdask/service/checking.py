@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sxdask.core.errors import MissingExtraError, SxdaskError, SystemFaultError
+from sxdask.core.errors import AccessDeniedError, MissingExtraError, SxdaskError, SystemFaultError
 from sxdask.service.folder import own_folder
 from sxdask.service.from_settings import database_url, oidc_of
 from sxdask.service.outside import open_outside
@@ -126,11 +126,14 @@ def write_check(target: str, options: dict[str, Any]) -> None:
 
 
 def _finder(scheme: str, *, wanted: bool) -> Found:
-    from sxdask.datasets.finder import FINDERS
+    from sxdask.core.settings import load_settings
+    from sxdask.datasets.finder import CheckedFinder, make_finder
 
     try:
-        FINDERS.load(scheme)
-    except MissingExtraError as error:
+        finder = make_finder(scheme, load_settings())
+        if isinstance(finder, CheckedFinder):
+            return Found(scheme, finder.check())
+    except (MissingExtraError, AccessDeniedError) as error:  # not installed, or not configured
         text = " ".join(str(error).split())
         return Found(scheme, text, error) if wanted else Found(scheme, text, is_off=True)
     except SxdaskError as error:

@@ -15,7 +15,7 @@ from sxdask.core.errors import DatasetError, RequestError
 from sxdask.core.settings import Settings, load_settings
 from sxdask.datasets.address import parse_address
 from sxdask.datasets.catalog import Catalog, NamedDataset, catalog_path
-from sxdask.datasets.finder import FINDERS, StreamingFinder, make_finder
+from sxdask.datasets.finder import FINDERS, CheckedFinder, StreamingFinder, make_finder
 from sxdask.datasets.model import FileEntry
 from sxdask.datasets.resolve import resolve
 from tests.rucio_rest import serve_rucio
@@ -102,6 +102,11 @@ class FinderContract:
             assert all(place.startswith("/") or "://" in place for place in entry.places)
             assert entry.size >= 0
             assert entry.events >= 0
+
+    def test_an_operator_is_told_what_answers(self, finder: Finder, three_files: str) -> None:
+        assert finder.find(parse_address(three_files), storage_options={})
+        if isinstance(finder, CheckedFinder):
+            assert len(finder.check()) > 10
 
     def test_what_can_be_no_name_is_refused_with_a_hint(self, finder: Finder) -> None:
         if self.bad_name is not None:

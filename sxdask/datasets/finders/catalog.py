@@ -54,6 +54,17 @@ class CatalogFinder:
             )
         return found
 
+    def check(self) -> str:
+        """Return how many datasets there are, and where.
+
+        Raises
+        ------
+        RequestError, AccessDeniedError
+            If the file is no catalog, or may not be read.
+        """
+        catalog = Catalog(catalog_path(self.settings or load_settings()))
+        return f"{len(catalog.datasets())} datasets in {catalog.path}"
+
     def _found(
         self,
         address: Address,

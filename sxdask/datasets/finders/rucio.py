@@ -113,6 +113,20 @@ class RucioFinder:
         for _, entry in self._found(address):
             yield entry
 
+    def check(self) -> str:
+        """Return which server answers, and as whom it knows this process.
+
+        Raises
+        ------
+        MissingExtraError, AccessDeniedError, ReadFailedError
+            If the client is not installed, not configured, or not answered.
+        """
+        with _errors("the server"):
+            client = _client()
+            version = client.ping()["version"]
+            account = client.whoami()["account"]
+        return f"Rucio {version} at {client.host} knows this process as {account}"
+
     def _found(self, address: Address) -> Iterator[tuple[Did, FileEntry]]:
         name = _NAME.fullmatch(address.name.rstrip("/"))
         if name is None:
@@ -121,7 +135,7 @@ class RucioFinder:
         tree = name["tree"] or address.tree
         seen: set[Did] = set()
         lost: list[Did] = []
-        with _errors(did):
+        with _errors(":".join(did)):
             client = _client()
             for group in _groups(_datasets(client, did)):
                 facts = {file: item for file, item in _files(client, group) if file not in seen}
@@ -266,18 +280,18 @@ def _client() -> Any:
 
 
 @contextmanager
-def _errors(did: Did) -> Iterator[None]:
+def _errors(name: str) -> Iterator[None]:
     """Turn what Rucio's client raises into errors of ours."""
     try:
         yield
     except (SxdaskError, GeneratorExit):
         raise
     except Exception as error:  # of Rucio, requests, or what a broken answer leads to
-        raise _error(error, did) from error
+        raise _error(error, name) from error
 
 
-def _error(error: Exception, did: Did) -> SxdaskError:
-    kind, name = type(error).__name__, ":".join(did)
+def _error(error: Exception, name: str) -> SxdaskError:
+    kind = type(error).__name__
     said = " ".join(str(error).split()).removeprefix("Details: ")
     facts = {"file": f"rucio://{name}"}
     if kind in _NOT_THERE:
@@ -293,7 +307,7 @@ def _error(error: Exception, did: Did) -> SxdaskError:
             **facts,
         )
     return ReadFailedError(
-        f"Rucio does not answer for {name!r}: {kind}: {said}", hint="try again later", **facts
+        f"Rucio does not answer: {kind}: {said}", hint="try again later", **facts
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from sxdask.core.errors import (
@@ -79,6 +80,17 @@ class XRootDFinder:
             entry.url: entry for entry in self.stream(address, storage_options=storage_options)
         }
         return tuple(found[url] for url in sorted(found))
+
+    def check(self) -> str:
+        """Return which client there is.
+
+        Raises
+        ------
+        MissingExtraError
+            If there is none.
+        """
+        require_storage("root")
+        return f"XRootD's client {version('xrootd')} is installed"
 
     def stream(
         self, address: Address, *, storage_options: Mapping[str, Any]

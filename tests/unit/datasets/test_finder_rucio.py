@@ -219,6 +219,8 @@ def test_without_a_configuration_it_says_what_to_set(tmp_path, monkeypatch):
     with pytest.raises(AccessDeniedError, match="RUCIO_CONFIG") as caught:
         find("data")
     assert caught.value.fault == "system"
+    with pytest.raises(AccessDeniedError, match="RUCIO_CONFIG"):
+        RucioFinder().check()
     clean_cached_config()
 
 
@@ -226,6 +228,13 @@ def test_without_rucios_client_it_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "rucio.client.client", None)
     with pytest.raises(MissingExtraError, match=r"sxdask\[rucio\]"):
         find("data")
+
+
+def test_an_operator_is_told_which_server_answers_and_as_whom(server):
+    assert RucioFinder().check() == f"Rucio 41.5.1 at {server.url} knows this process as root"
+    server.faults.extend([503] * 3)
+    with pytest.raises(ReadFailedError, match="does not answer"):
+        RucioFinder().check()
 
 
 def test_where_the_caller_is_comes_from_the_variables_of_rucio(server, monkeypatch):
