@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,6 @@ from tests.services.official_client import OfficialClient, ServedX, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 TRANSFORM = """
 raw = UPROOT_RAW([{"treename": "Events", "filter_name": ["event"]}])
@@ -211,3 +211,11 @@ def test_a_title_that_is_too_long_is_said_by_the_client(client, nanoaod_files):
     with pytest.raises(AssertionError, match="too long"):
         deliver(client, nanoaod_files[:1], "x" * 10_241)
     assert len(deliver(client, nanoaod_files[:1], "y" * 10_240)) == 1
+
+
+def test_the_first_deliver_of_the_documentation_works(client, nanoaod_files):
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "service.md"
+    (block,) = re.findall(r"^```py\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    code = block.replace("/home/me/ntuples/nano.root", str(nanoaod_files[0]))
+    found = client.run(code + "\ntell([str(item) for item in deliver(spec)['muons']])\n")
+    assert [Path(item).suffix for item in found] == [".root"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sxdask.core.errors import FileMissingError, RequestError
 from sxdask.service.settings import PREFIX, SECRETS, ServiceSettings, load_service_settings
+from sxdask.service.transforms.limits import EngineLimits
 
+_SET_ELSEWHERE = {"allow_python", "places"}
 SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105  of no service
 
 
@@ -134,3 +138,13 @@ def test_a_mistake_beside_a_secret_does_not_show_it(write):
 
 def test_there_is_no_secret_by_default():
     assert {name: getattr(ServiceSettings(), name) for name in SECRETS} == dict.fromkeys(SECRETS)
+
+
+def test_every_setting_and_limit_is_described():
+    text = (Path(__file__).parents[3] / "docs" / "how-to" / "service.md").read_text()
+    names = list(ServiceSettings.model_fields)
+    described = [f"| `{name}`, or `_file` |" for name in SECRETS]
+    described += [f"| `{name}` |" for name in names if name.removesuffix("_file") not in SECRETS]
+    limits = [name for name in EngineLimits.__dataclass_fields__ if name not in _SET_ELSEWHERE]
+    described += [f"`{name}`" for name in limits]
+    assert [item for item in described if item not in text] == []
