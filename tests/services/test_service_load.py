@@ -34,6 +34,7 @@ OFFICIAL = int(os.environ.get("SXDASK_LOAD_OFFICIAL", "1"))
 POLL_SECONDS = float(os.environ.get("SXDASK_LOAD_POLL", "0.5"))
 MOST_P95_MS = float(os.environ.get("SXDASK_LOAD_P95_MS", "5000"))
 DATABASE = os.environ.get("SXDASK_LOAD_DATABASE", "")  # by default SQLite beside the service
+KEEP_FIGURES = os.environ.get("SXDASK_LOAD_FIGURES", "")
 FILES = 10
 MOST_MB = 900
 SECRET = "a secret of the load test, long enough"  # noqa: S105  of a service that lives for minutes
@@ -163,8 +164,8 @@ def test_many_clients_at_once(
         round(max(heavy), 1),
     ]
     (tmp_path / "figures.json").write_text(json.dumps(figures, indent=1))
-    if keep := os.environ.get("SXDASK_LOAD_FIGURES"):
-        Path(keep).write_text(json.dumps(figures, indent=1))
+    if KEEP_FIGURES:
+        Path(KEEP_FIGURES).write_text(json.dumps(figures, indent=1))
 
     assert load.failures == []
     assert figures["status of requests"] == {"Complete": REQUESTS}

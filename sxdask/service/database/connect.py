@@ -130,7 +130,14 @@ def reading(engine: Engine) -> Iterator[Connection]:
     SystemFaultError
         If the database does not answer.
     """
-    with readable_errors(engine), engine.connect() as connection:
+    # No transaction around each question: every call of a driver gives up Python's lock, which
+    # in a busy service costs more than the question.
+    plain = (
+        {"sqlite_begin": ""}
+        if engine.dialect.name == "sqlite"
+        else {"isolation_level": "AUTOCOMMIT"}
+    )
+    with readable_errors(engine), engine.connect().execution_options(**plain) as connection:
         yield connection
 
 
@@ -230,4 +237,5 @@ def _prepare_postgres(connection: Any, _: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A writer takes the lock at once: one that reads first might find it changed after.
     kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
-    connection.exec_driver_sql(f"BEGIN {kind}")
+    if kind:
+        connection.exec_driver_sql(f"BEGIN {kind}")
