@@ -1,0 +1,81 @@
+"""What workers are set up with."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sxdask.clusters.backends.local import LocalBackend
+from sxdask.clusters.worker import METRIC, WorkerSetup, setup_problems, worker_settings
+from sxdask.core.errors import RequestError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_names_become_the_variables_that_libraries_read():
+    found = worker_settings(
+        {
+            "x509_proxy": "/run/x509",
+            "s3_profile": "atlas",
+            "s3_endpoint": "https://s3.example.org",
+            "column_cache": "on",
+            "column_cache_bytes": "2 GB",
+            "threads": 2,
+            "xrootd": {"requesttimeout": 5},
+        }
+    )
+    assert found.environment == {
+        "X509_USER_PROXY": "/run/x509",
+        "AWS_PROFILE": "atlas",
+        "AWS_ENDPOINT_URL_S3": "https://s3.example.org",
+        "SXDASK_COLUMN_CACHE": "on",
+        "SXDASK_COLUMN_CACHE_BYTES": "2000000000",
+        "SXDASK_THREADS": "2",
+        "XRD_REQUESTTIMEOUT": "5",
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"x509proxy": "/run/x509"}, "no setting 'x509proxy'"),
+        ({"threads": 0}, "'threads'"),
+        ({"column_cache": "sometimes"}, "'column_cache'"),
+        ({"memory_limit": "much"}, "'memory_limit'"),
+    ],
+)
+def test_a_mistake_is_told(values, problem):
+    with pytest.raises(RequestError, match=problem):
+        worker_settings(values)
+
+
+def test_a_worker_is_set_up_and_left_as_it_was(tmp_path: Path, monkeypatch):
+    monkeypatch.delenv("X509_USER_PROXY", raising=False)
+    proxy = tmp_path / "x509"
+    proxy.write_text("a proxy")
+    settings = worker_settings({"x509_proxy": str(proxy), "memory_limit": "1 GB", "threads": 1})
+    with LocalBackend(1, threads_per_worker=1, processes=False) as client:
+        client.register_plugin(WorkerSetup(settings))
+        assert client.submit(os.environ.get, "X509_USER_PROXY").result() == str(proxy)
+        assert client.submit(os.environ.get, "XRD_STREAMTIMEOUT").result() == "60"
+        (limit,) = client.run(lambda dask_worker: dask_worker.memory_manager.memory_limit).values()
+        assert limit == 10**9
+        assert setup_problems(client) == {}
+        (metrics,) = client.run(
+            lambda dask_worker: dask_worker.metrics[METRIC](dask_worker)
+        ).values()
+        assert {"tasks", "failures", "bytes_read", "seconds", "cached_bytes"} <= set(metrics)
+        client.unregister_worker_plugin(WorkerSetup.name)
+        assert client.submit(os.environ.get, "X509_USER_PROXY", pure=False).result() is None
+
+
+def test_a_file_that_a_worker_lacks_is_a_report_and_the_worker_lives(tmp_path: Path):
+    settings = worker_settings({"x509_proxy": str(tmp_path / "missing")})
+    with LocalBackend(1, threads_per_worker=1, processes=False) as client:
+        client.register_plugin(WorkerSetup(settings))
+        ((problem,),) = setup_problems(client).values()
+        assert problem == f"x509_proxy {str(tmp_path / 'missing')!r} cannot be read"
+        assert client.submit(abs, -1).result() == 1
