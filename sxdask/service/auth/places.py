@@ -14,15 +14,15 @@ from __future__ import annotations
 import re
 import socket
 import unicodedata
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cache, cached_property
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from sxdask.core.errors import AccessDeniedError, RequestError
+from sxdask.core.errors import AccessDeniedError, ReadFailedError, RequestError
 from sxdask.service.flight.roots import Roots
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ REMOTE: Final = frozenset({"http", "https", "root", "roots"})
 MAX_NAME: Final = 8_192
 MAX_HOSTS: Final = 200
 """Hosts that the files of one request may be on: each costs a question to DNS."""
+
+RESOLVE_SECONDS: Final = 5.0
+"""How long name servers may take for all hosts of a request."""
 
 _URL: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[^/?#]*)(?P<path>.*)")
 _HOST: Final = re.compile(
@@ -150,10 +153,17 @@ class Places:
         ------
         RequestError, AccessDeniedError
             As `placed` does; local names also where their links lead.
+        ReadFailedError
+            If its host has no address now: what it has later is not looked at.
         """
         place, host = self._read(name)
         if host:
-            self._require_public({host: name})
+            if not self._require_public({host: name})[host]:
+                raise ReadFailedError(
+                    f"the host of {shown(name)!r} has no address",
+                    hint="check its name; a name server may not answer",
+                    transient=True,
+                )
         elif "://" not in place:
             self._roots.require(place)
 
@@ -201,15 +211,33 @@ class Places:
             raise _denied(name, "is not below a place that the operator opened") from error
         return str(placed)
 
-    def _require_public(self, hosts: dict[str, str]) -> None:
-        if len(hosts) == 1:
-            answers = [addresses_of(host) for host in hosts]
-        else:
-            with ThreadPoolExecutor(min(16, len(hosts)) or 1) as pool:
-                answers = list(pool.map(addresses_of, hosts))
-        for (host, name), addresses in zip(hosts.items(), answers, strict=True):
+    def _require_public(self, hosts: dict[str, str]) -> dict[str, list[str]]:
+        found = _resolved(hosts)
+        for host, addresses in found.items():
             if not all(map(is_public, addresses)):
-                raise _denied(name, f"leads to {host}, which is no public address")
+                raise _denied(hosts[host], f"leads to {host}, which is no public address")
+        return found
+
+
+def _resolved(hosts: Iterable[str]) -> dict[str, list[str]]:
+    """Return the addresses of hosts, none of one whose name server does not answer soon.
+
+    Such a name is looked at again by the worker that opens it; here it must not
+    hold a thread of the service.
+    """
+    asked = {host: _resolvers().submit(addresses_of, host) for host in hosts}
+    wait(asked.values(), timeout=RESOLVE_SECONDS)
+    found = {}
+    for host, answer in asked.items():
+        answer.cancel()
+        found[host] = answer.result() if answer.done() and not answer.cancelled() else []
+    return found
+
+
+@cache
+def _resolvers() -> ThreadPoolExecutor:
+    """Return the threads that ask name servers, the same for all requests."""
+    return ThreadPoolExecutor(16, thread_name_prefix="sxdask-names")
 
 
 def shown(name: str) -> str:

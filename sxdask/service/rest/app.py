@@ -69,13 +69,13 @@ def make_app(parts: Parts) -> FastAPI:
         """Return the codegens by name."""
         return JSONResponse(images(with_python=parts.policy.allow_python))
 
-    for router in (
+    for router in (  # they are looked through in this order
+        transformations.ROUTER,
+        tokens.ROUTER,
+        datasets.ROUTER,
+        transformations.SIGNING,
         health.ROUTER,
         metrics.ROUTER,
-        transformations.ROUTER,
-        transformations.SIGNING,
-        datasets.ROUTER,
-        tokens.ROUTER,
     ):
         app.include_router(router)
     # The last one is the outermost.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import fsspec
 import pytest
 
-from sxdask.core.errors import AccessDeniedError, RequestError
+from sxdask.core.errors import AccessDeniedError, ReadFailedError, RequestError
+from sxdask.service.auth import places as places_module
 from sxdask.service.auth.guarded import http_options
 from sxdask.service.auth.places import MAX_HOSTS, Places, is_public, plain
 
@@ -130,7 +132,10 @@ def test_public_hosts_are_read():
 
 
 def test_a_host_that_has_no_name_yet_is_for_the_worker_to_find():
-    assert Places().placed(["http://no-such-host.invalid/f.root"])
+    name = "http://no-such-host.invalid/f.root"
+    assert Places().placed([name]) == [name]
+    with pytest.raises(ReadFailedError, match="no address"):
+        Places().require_open(name)
 
 
 def test_the_operator_allows_hosts_by_name_pattern_and_port():
@@ -170,6 +175,19 @@ def test_files_of_one_request_are_on_a_bounded_number_of_hosts():
     names = [f"http://h{n}.invalid/f.root" for n in range(MAX_HOSTS + 1)]
     with pytest.raises(RequestError, match="hosts"):
         Places().placed(names)
+
+
+def test_a_name_server_that_hangs_holds_no_request(monkeypatch):
+    go = threading.Event()
+    monkeypatch.setattr(places_module, "addresses_of", lambda _: [str(go.wait(10))])
+    monkeypatch.setattr(places_module, "RESOLVE_SECONDS", 0.1)
+    begin = time.monotonic()
+    try:
+        names = [f"http://h{n}.example/f.root" for n in range(100)]
+        assert Places().placed(names) == names
+        assert time.monotonic() - begin < 5
+    finally:
+        go.set()
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\x1b[31m", "\u200bx", "\u2066x", "\ud83d"])
