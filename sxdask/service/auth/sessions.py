@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import time
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,11 +44,17 @@ def add_sessions(app: FastAPI, secret: bytes, *, https: bool) -> None:
     )
 
 
+def is_signed_in(session: Session) -> bool:
+    """Tell whether somebody has signed in, who may have no right to anything."""
+    return "user" in session
+
+
 def begin_session(session: Session, user: User) -> None:
     """Let the session be of `user`; nothing of the one before is kept."""
     session.clear()
     session["user"] = user.id
     session["token"] = _digest(user)
+    session["since"] = int(time.time())
 
 
 def end_session(session: Session) -> None:
@@ -56,9 +63,11 @@ def end_session(session: Session) -> None:
 
 
 def user_of(session: Session, users: Users) -> User | None:
-    """Return whose session it is; None if nobody's, or if it was ended from elsewhere."""
-    user_id = session.get("user")
-    user = users.get(user_id) if isinstance(user_id, int) else None
+    """Return whose session it is; None if nobody's, too old, or ended from elsewhere."""
+    user_id, since = session.get("user"), session.get("since", 0)
+    if not isinstance(user_id, int) or time.time() - since > SESSION_SECONDS:
+        return None
+    user = users.get(user_id)
     if user is None or not hmac.compare_digest(str(session.get("token")), _digest(user)):
         return None
     return user

@@ -66,6 +66,7 @@ def show_requests(request: Request, parts: PartsOf, who: VisitorOf, filters: Fil
         page_query=lambda number: filters.query(page=number),
         pages=max(1, -(-counts[filters.kind] // PER_PAGE)),
         all_users=choice.submitted_by is None,
+        dask=parts.dask_link() if parts.dask_link and who.may_all else "",
         summary=summary(parts.engine, overview.active(choice.submitted_by)),
     )
 

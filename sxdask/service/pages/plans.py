@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _KEPT: Final = 256
+_WAITING: Final = 32
+"""Plans that wait for their turn; others are begun by the next look at their page."""
+
+_PROBLEM_SECONDS: Final = 60.0
+"""After so long what failed is tried again: storage comes back."""
+
 _SECRETS: Final = "SXDASK_SERVICE_"
 _PLACE: Final = "sxdask.service.pages.explaining"
 
@@ -50,7 +57,7 @@ class Plans:
     """
 
     seconds: float = 30.0
-    _kept: OrderedDict[str, Explained] = field(default_factory=OrderedDict)
+    _kept: OrderedDict[str, tuple[Explained, float]] = field(default_factory=OrderedDict)
     _underway: dict[str, threading.Event] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
@@ -58,16 +65,25 @@ class Plans:
     def explain(self, wanted: PlanRequest, wait: float = 0.0) -> Explained | None:
         """Return what is known after `wait` seconds at most; None: it is being made."""
         with self._lock:
-            if wanted.key in self._kept:
-                self._kept.move_to_end(wanted.key)
-                return self._kept[wanted.key]
+            found = self._known(wanted.key)
+            if found is not None:
+                return found
             done = self._underway.get(wanted.key)
+            if done is None and len(self._underway) >= _WAITING:
+                return None
             if done is None:
                 done = self._underway[wanted.key] = threading.Event()
                 threading.Thread(target=self._make, args=(wanted, done), daemon=True).start()
         done.wait(wait)
         with self._lock:
-            return self._kept.get(wanted.key)
+            return self._known(wanted.key)
+
+    def _known(self, key: str) -> Explained | None:
+        found, at = self._kept.get(key, (None, 0.0))
+        if found is None or (found.problem and time.monotonic() - at > _PROBLEM_SECONDS):
+            return None
+        self._kept.move_to_end(key)
+        return found
 
     def _make(self, wanted: PlanRequest, done: threading.Event) -> None:
         found = Explained(problem="the plan could not be made; the service's log may say more")
@@ -76,7 +92,7 @@ class Plans:
                 found = explained_apart(wanted, self.seconds)
         finally:
             with self._lock:
-                self._kept[wanted.key] = found
+                self._kept[wanted.key] = (found, time.monotonic())
                 while len(self._kept) > _KEPT:
                     self._kept.popitem(last=False)
                 del self._underway[wanted.key]

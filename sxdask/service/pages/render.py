@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sxdask import __version__
-from sxdask.service.auth.sessions import csrf_token, take_said
+from sxdask.service.auth.sessions import csrf_token, is_signed_in, take_said
 from sxdask.service.pages import shown
 from sxdask.service.rest.parts import parts_of
 
@@ -47,6 +47,7 @@ def page(request: Request, template: str, *, code: int = 200, **values: Any) -> 
     common = {
         "code": code,
         "visitor": getattr(request.state, "caller", None),
+        "signed_in": is_signed_in(request.session),
         "auth": parts_of(request).policy.auth,
         "path": request.url.path,
         "csrf": csrf_token(request.session),

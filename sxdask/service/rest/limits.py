@@ -39,7 +39,10 @@ _HEADERS: Final = [
     (b"cache-control", b"no-store"),
     (
         b"content-security-policy",
-        b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; form-action 'self'",
+        (
+            b"default-src 'self'; img-src 'self' data:; base-uri 'none'; "
+            b"frame-ancestors 'none'; form-action 'self'"
+        ),
     ),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
@@ -85,6 +86,7 @@ def test_the_first_login_waits_for_approval(app, parts):
     answer = log_in(browser)
     assert answer.status_code == 403
     assert "wait for approval" in answer.text
+    assert "Sign out" in answer.text
     (user,) = parts.users.all(pending=True)
     assert (user.name, user.email) == ("Marie Curie", "marie@example.org")
     admin = signed_in(app, parts, "root", admin=True)
@@ -253,8 +255,13 @@ def test_a_new_token_is_shown_once_and_ends_the_old_one_and_other_sessions(app, 
 def test_a_profile_is_edited_and_nothing_else_with_it(app, parts):
     browser = signed_in(app, parts, "ada")
     sent = {
-        "csrf": browser.csrf("/profile"), "name": "Ada <b>", "institution": "CERN\0\n",
-        "experiment": "ATLAS", "admin": "1", "email": "root@x.org", "pending": "0",
+        "csrf": browser.csrf("/profile"),
+        "name": "Ada <b>",
+        "institution": "CERN\0\n",
+        "experiment": "ATLAS",
+        "admin": "1",
+        "email": "root@x.org",
+        "pending": "0",
     }
     assert "Ada &lt;b&gt;" in browser.post("/profile", data=sent).text
     user = parts.users.by_subject("ada")
@@ -275,6 +282,16 @@ def test_signing_out_and_being_removed_end_a_session(app, parts):
     assert browser.get("/").url.path == "/sign-in"
     me = parts.users.by_subject("root")
     assert root.post(f"/admin/{me.id}/remove", data=sent).status_code == 400
+
+
+def test_a_session_ends_with_time_even_if_it_is_used(app, parts, monkeypatch):
+    browser = signed_in(app, parts, "ada")
+    now = time.time()
+    monkeypatch.setattr("sxdask.service.auth.sessions.time.time", lambda: now + 11.9 * 3600)
+    assert browser.get("/").url.path == "/"
+    assert "saved" in browser.post("/profile", data={"csrf": browser.csrf("/profile")}).text
+    monkeypatch.setattr("sxdask.service.auth.sessions.time.time", lambda: now + 12.1 * 3600)
+    assert browser.get("/").url.path == "/sign-in"
 
 
 def test_guessing_tokens_is_slowed_down(app):
