@@ -5,9 +5,12 @@ from __future__ import annotations
 import atexit
 import socket
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+import httpx
+import kr8s
 from dask_kubernetes.operator import KubeCluster
 from dask_kubernetes.operator.kubecluster.kubecluster import CreateMode
 from distributed import Client
@@ -20,9 +23,13 @@ from sxdask.clusters.kubernetes.options import kubernetes_options
 from sxdask.core.errors import ClusterError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sxdask.clusters.kubernetes.options import KubernetesOptions
 
 _POLL_S: Final = 0.3
+_TRIES: Final = 4
+_MANY: Final = 10_000
 
 
 class KubernetesBackend(ClusterBackend):
@@ -94,6 +101,11 @@ class KubernetesBackend(ClusterBackend):
             finally:
                 access.close()
 
+    def adapt(self, minimum: int, maximum: int | None) -> None:
+        """Let the operator follow what is queued; without a maximum a quota is the only one."""
+        with _one_line("scale the cluster"):
+            super().adapt(minimum, _MANY if maximum is None else maximum)
+
     def problem(self) -> str:
         """Return in one line why workers do not come, as far as Kubernetes says."""
         if self._access is None:
@@ -110,15 +122,23 @@ class KubernetesBackend(ClusterBackend):
         cannot start, and for a phase that the operator sometimes does not set.
         """
         forward = self.options.port_forward
-        self.cluster = KubeCluster(
-            name=self.name,
-            namespace=access.namespace,
-            create_mode=CreateMode.CONNECT_ONLY,
-            shutdown_on_close=False,
-            # Outside of Kubernetes its names resolve to nothing, after a minute of asking.
-            port_forward_cluster_ip=not in_cluster() if forward is None else forward,
-            quiet=True,
-        )
+        with _one_line("connect to the scheduler"):
+            for attempt in range(_TRIES):
+                try:
+                    self.cluster = KubeCluster(
+                        name=self.name,
+                        namespace=access.namespace,
+                        create_mode=CreateMode.CONNECT_ONLY,
+                        shutdown_on_close=False,
+                        # Outside of Kubernetes its names resolve to nothing, after a minute.
+                        port_forward_cluster_ip=not in_cluster() if forward is None else forward,
+                        quiet=True,
+                    )
+                    break
+                except httpx.TransportError:  # its library does not try again
+                    if attempt == _TRIES - 1:
+                        raise
+                    time.sleep(_POLL_S * 2**attempt)
         self._client = Client(self.cluster)
 
     def _await_scheduler(self, access: Access) -> None:
@@ -162,6 +182,19 @@ class KubernetesBackend(ClusterBackend):
     @property
     def _selector(self) -> str:
         return f"dask.org/cluster-name={self.name}"
+
+
+@contextmanager
+def _one_line(action: str) -> Iterator[None]:
+    """Turn faults of the library of Dask's class into one line."""
+    try:
+        yield
+    except (kr8s.ServerError, kr8s.APITimeoutError, httpx.HTTPError) as error:
+        said = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ClusterError(
+            f"Kubernetes does not let you {action}: {said[:300]}",
+            hint="compare your role with the one in docs/how-to/kubernetes.md",
+        ) from error
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:

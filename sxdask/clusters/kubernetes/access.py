@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from base64 import b64encode
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from urllib3.exceptions import HTTPError
 from sxdask.core.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 GROUP: Final = "kubernetes.dask.org"
 _VERSION: Final = "v1"
@@ -51,8 +52,10 @@ class Access:
                 config.load_incluster_config(client_configuration=settings)
                 default = (_ACCOUNT / "namespace").read_text().strip()
             else:
-                config.load_kube_config(client_configuration=settings)
-                current = config.list_kube_config_contexts()[1]
+                # The client looks at the variable only once, when it is imported.
+                file = os.environ.get("KUBECONFIG") or "~/.kube/config"
+                config.load_kube_config(file, client_configuration=settings)
+                current = config.list_kube_config_contexts(file)[1]
                 default = current["context"].get("namespace") or default
         except (config.ConfigException, OSError) as error:
             raise ClusterError(
@@ -146,7 +149,7 @@ class Access:
         version = "apps/v1" if kind == "Deployment" else "v1"
         return {**shown, "apiVersion": version, "kind": kind}
 
-    def patch_secret(self, name: str, data: dict[str, bytes]) -> None:
+    def patch_secret(self, name: str, data: Mapping[str, bytes]) -> None:
         """Replace keys of a secret that is there."""
         encoded = {key: b64encode(value).decode() for key, value in data.items()}
         with self._faults("patch secrets"):

@@ -10,16 +10,23 @@ import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sxdask.core.errors import ClusterError, SxdaskError
 
 if TYPE_CHECKING:
-    from sxdask.clusters.kubernetes.access import Access
+    from collections.abc import Mapping
 
 KEY: Final = "x509up"
 _LEAST: Final = timedelta(hours=1)
 _MOST_BYTES: Final = 1024 * 1024  # what a secret may hold
+
+
+class Secrets(Protocol):
+    """What is asked of the API server: see `sxdask.clusters.kubernetes.access.Access`."""
+
+    def patch_secret(self, name: str, data: Mapping[str, bytes]) -> None:
+        """Replace keys of a secret that is there."""
 
 
 def checked_proxy(content: bytes, now: datetime) -> datetime:
@@ -55,7 +62,7 @@ def checked_proxy(content: bytes, now: datetime) -> datetime:
     return end
 
 
-def refresh(access: Access, secret: str, path: Path, now: datetime) -> datetime:
+def refresh(access: Secrets, secret: str, path: Path, now: datetime) -> datetime:
     """Replace the proxy in `secret` by the one at `path`; return until when it is valid.
 
     Raises
