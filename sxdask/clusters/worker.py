@@ -8,6 +8,7 @@ directory, are both such a path.
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
@@ -19,7 +20,7 @@ from sxdask.core.errors import RequestError, close_names
 from sxdask.requests.quantity import parse_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 METRIC: Final = "sxdask"
 """Name of what workers report of their work, among Dask's metrics of a worker."""
@@ -153,6 +154,7 @@ class WorkerSetup(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
         ]
         _leave_cores_to_tasks(worker.state.nthreads)
         worker.metrics[METRIC] = self._metric
+        _export()
         if self.problems:
             worker.log_event("sxdask-setup", {"problems": self.problems})
 
@@ -178,6 +180,28 @@ def setup_problems(client: Any) -> dict[str, list[str]]:
 def _own_problems(dask_worker: Any) -> list[str]:
     plugin = dask_worker.plugins.get(WorkerSetup.name)
     return [] if plugin is None else list(plugin.problems)
+
+
+class _Counters:
+    """The counts of this process for Prometheus, on the worker's own page ``/metrics``."""
+
+    def collect(self) -> Iterator[Any]:
+        """Yield one counter for each count."""
+        from prometheus_client.core import CounterMetricFamily
+
+        for name, value in WORKED.snapshot().items():
+            text = f"{name.replace('_', ' ')}, of the tasks of sxdask in this process"
+            yield CounterMetricFamily(f"sxdask_worker_{name}", text, value=value)
+
+
+@cache
+def _export() -> None:
+    """Add the counts to what Dask's workers tell Prometheus, where its client is installed."""
+    try:
+        from prometheus_client import REGISTRY
+    except ImportError:
+        return
+    REGISTRY.register(_Counters())
 
 
 def _leave_cores_to_tasks(threads: int) -> None:

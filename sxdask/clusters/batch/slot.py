@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _POLL_S: Final = 0.2
 _PAUSES_S: Final = (1.0, 10.0, 60.0, 300.0)
 _TERMINATE_S: Final = 30.0
+_ANSWER_S: Final = 20.0
 _USERS_OR_DATA: Final = frozenset(
     {2, 3}
 )  # exit status of ``sxdask run``: another try changes nothing
@@ -145,7 +146,7 @@ class Slot:
             client = self._open.start()
             if client.status != "running":
                 return False
-            client.sync(client.scheduler.identity)
+            client.sync(client.scheduler.identity, callback_timeout=_ANSWER_S)
         except Exception:  # noqa: BLE001 - whatever it is, there is no cluster
             self._tell(f"cluster {self.cluster} is gone")
             return False

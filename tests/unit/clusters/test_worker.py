@@ -79,3 +79,17 @@ def test_a_file_that_a_worker_lacks_is_a_report_and_the_worker_lives(tmp_path: P
         ((problem,),) = setup_problems(client).values()
         assert problem == f"x509_proxy {str(tmp_path / 'missing')!r} cannot be read"
         assert client.submit(abs, -1).result() == 1
+
+
+def test_prometheus_reads_the_counts_on_the_page_of_the_worker():
+    from prometheus_client import generate_latest
+
+    from sxdask.core.counts import WORKED
+    from sxdask.core.events import ReadReport
+
+    with LocalBackend(1, threads_per_worker=1, processes=False) as client:
+        client.register_plugin(WorkerSetup(worker_settings({})))
+        WORKED.note(ReadReport(bytes_read=1_000), 0.5, failed=False)
+        lines = generate_latest().decode().splitlines()
+    (found,) = [line for line in lines if line.startswith("sxdask_worker_bytes_read_total ")]
+    assert float(found.split()[1]) >= 1_000
