@@ -29,9 +29,10 @@ def open_outside(settings: ServiceSettings, stack: ExitStack) -> tuple[dict[str,
     SxdaskError
         If one of them does not start.
     """
-    computing = Computing(
-        settings.cluster, **{"workers": settings.workers, **settings.cluster_options}
-    )
+    options: dict[str, Any] = {"workers": settings.workers}
+    if settings.cluster != "local":
+        options["wait_s"] = 0.0  # requests wait for workers, the service does not
+    computing = Computing(settings.cluster, **{**options, **settings.cluster_options})
     if settings.embeds_store:
         store = _embedded(settings, stack, computing)
     else:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "SXDASK_SERVICE_"
 _LEAST_SECRET: Final = 32
+_NOT_LIMITS: Final = {"allow_python", "places"}  # settings of their own
 
 
 def default_data_dir() -> Path:
@@ -62,7 +63,7 @@ def _size(text: str) -> str:
 
 
 def _known_limits(value: Any) -> Any:
-    names = EngineLimits.__dataclass_fields__
+    names = set(EngineLimits.__dataclass_fields__) - _NOT_LIMITS
     for name in value if isinstance(value, dict) else ():
         if name not in names:
             raise ValueError(f"there is no limit {name!r}: {close_names(str(name), names) or ''}")

@@ -201,6 +201,7 @@ time.sleep(600)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as first:
         try:
+            assert first.stdout is not None
             endpoint, pid = first.stdout.readline().split()
             objects = S3Objects(endpoint=endpoint, **_admin(folder))
             names = [str(uuid.uuid4()) for _ in range(20)]
@@ -236,3 +237,22 @@ def test_a_process_that_got_the_number_of_an_old_server_is_left_alone(tmp_path):
 def _admin(folder):
     keys = SeaweedServer(folder).keys
     return {"access_key": keys.access_key, "secret_key": keys.secret_key}
+
+
+def test_a_server_that_ends_by_itself_is_started_again_on_its_ports(tmp_path):
+    with SeaweedServer(tmp_path / "objects") as running:
+        objects, name = running.objects(), str(uuid.uuid4())
+        objects.create(name)
+        put(objects, name, "a.root", b"abc")
+        first = running.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                assert objects.sizes(name) == {"a.root": 3}
+                break
+            except SxdaskError:
+                time.sleep(0.5)
+        assert running.pid not in {None, first}
+        assert objects.sizes(name) == {"a.root": 3}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +54,16 @@ tell(asyncio.run(get([sample(VALUES["title"])], None, general={"IgnoreLocalCache
     return found
 
 
-def transforms(client: OfficialClient) -> dict[str, list[str]]:
-    """Return what ``servicex transforms list`` shows, by request id."""
-    text = client.command("transforms", "list")
-    return {row[0]: row[1:] for row in map(str.split, text.splitlines()) if row and "-" in row[0]}
+def ask(service: ServedX, path: str) -> Any:
+    """Ask the service itself."""
+    with urllib.request.urlopen(f"{service.url}/servicex/{path}") as answer:
+        return json.loads(answer.read())
+
+
+def transforms(service: ServedX) -> dict[str, str]:
+    """Return the titles of all transforms by their ids."""
+    found = ask(service, "transformation")["requests"]
+    return {item["request_id"]: item["title"] for item in found}
 
 
 def run_commands(client: OfficialClient, *commands: list[str]) -> list[str]:
@@ -64,7 +71,7 @@ def run_commands(client: OfficialClient, *commands: list[str]) -> list[str]:
 
     Some of this release do what they should, and fail then: they wait for what is no coroutine.
     """
-    return client.run(
+    found: list[str] = client.run(
         """
         import io
         from contextlib import redirect_stdout
@@ -81,30 +88,30 @@ def run_commands(client: OfficialClient, *commands: list[str]) -> list[str]:
         """,
         commands=commands,
     )
+    return found
 
 
-def test_a_transform_is_listed_fetched_and_deleted(client, nanoaod_files, tmp_path):
+def test_a_transform_is_listed_fetched_and_deleted(service, client, nanoaod_files):
     title = "all events"
     paths = deliver(client, nanoaod_files[:2], title)
-    known = {request_id: row for request_id, row in transforms(client).items() if "all" in row}
-    ((request_id, row),) = known.items()
-    assert row[:3] == ["all", "events", "Complete"]
-    assert row[-1] == "2"
-    target = tmp_path / "fetched"
-    listed, fetched, cached, deleted = run_commands(
+    (request_id,) = [name for name, known in transforms(service).items() if known == title]
+    table, listed, fetched, cached, deleted = run_commands(
         client,
+        ["transforms", "list"],
         ["transforms", "files", request_id],
-        ["transforms", "download", request_id, "-d", str(target)],
+        ["transforms", "download", request_id],
         ["cache", "list"],
         ["transforms", "delete", request_id],
     )
+    (row,) = [line.split() for line in table.splitlines() if request_id in line]
+    assert [*row[:4], row[-1]] == [request_id, "all", "events", "Complete", "2"]
     names = {path.rpartition("/")[2] for path in paths}
     assert names == set(re.findall(r"[\w-]+\.root", listed))
-    assert {path.name for path in target.iterdir()} == names
-    assert str(target) in fetched
+    assert {path.name for path in client.home.glob("*.root")} == names
+    assert all(name in fetched for name in names)
     assert request_id in cached
     assert "a coroutine was expected" in deleted  # the client's own mistake, after it was done
-    assert request_id not in transforms(client)
+    assert request_id not in transforms(service)
     # A sample that was deleted is made again, and has another id.
     assert request_id not in deliver(client, nanoaod_files[:2], title)[0]
 
@@ -115,38 +122,37 @@ def test_codegens_are_listed(client):
     assert not {"topcp", "cms"} & set(found)
 
 
-def test_datasets_are_listed_shown_and_deleted(client, nanoaod_files):
+def test_datasets_are_listed_shown_and_deleted(service, client, nanoaod_files):
+    paths = list(map(str, nanoaod_files[2:4]))
     deliver(client, nanoaod_files[2:4])
-    (listed,) = run_commands(client, ["datasets", "list", "--did-finder", "user"])
-    numbers = [int(found) for found in re.findall(r"^\s*(\d+)\s", listed, re.MULTILINE)]
-    shown = run_commands(client, *(["datasets", "get", str(number)] for number in numbers))
-    found = {
-        number: {path for file in json.loads(text)["dataset"]["files"] for path in file["paths"]}
-        for number, text in zip(numbers, shown, strict=True)
-    }
-    wanted = set(map(str, nanoaod_files[2:4]))
-    (number,) = [number for number, paths in found.items() if paths == wanted]
-    _, after, every = run_commands(
+    number = str(ask(service, "datasets")["datasets"][0]["id"])  # the last that was used
+    before, shown, _, after, every = run_commands(
         client,
-        ["datasets", "delete", str(number)],
+        ["datasets", "list", "--did-finder", "user"],
+        ["datasets", "get", number],
+        ["datasets", "delete", number],
         ["datasets", "list"],
         ["datasets", "list", "--show-deleted"],
     )
-    assert not re.search(rf"^\s*{number}\s", after, re.MULTILINE)
-    assert re.search(rf"^\s*{number}\s.*Yes", every, re.MULTILINE)
+    known = re.compile(rf"^\s*{number}\s+File list\s+2\s.*$", re.MULTILINE)
+    assert "Yes" not in known.findall(before)[0]
+    files = json.loads(shown)["dataset"]["files"]
+    assert [path for file in files for path in file["paths"]] == paths
+    assert known.findall(after) == []
+    assert known.findall(every)[0].rstrip().endswith("Yes")
 
 
-def test_the_clients_cache_is_used_and_cleared(client, nanoaod_files):
+def test_the_clients_cache_is_used_and_cleared(service, client, nanoaod_files):
     first = deliver(client, nanoaod_files[:1])
-    before = len(transforms(client))
+    before = transforms(service)
     assert deliver(client, nanoaod_files[:1]) == first
-    assert len(transforms(client)) == before
+    assert transforms(service) == before
     cleared, listed = run_commands(client, ["cache", "clear", "-y"], ["cache", "list"])
     assert "cleared" in cleared
     assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", listed)
     # The service has the answer already, and gives it at once under the same id.
     assert deliver(client, nanoaod_files[:1]) == first
-    assert len(transforms(client)) == before
+    assert transforms(service) == before
 
 
 def test_a_transform_that_is_canceled_ends_for_who_waits_for_it(client, nanoaod_files):

@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sysconfig
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -33,6 +34,7 @@ _TRIES: Final = 3
 # What was answered is with the kernel, so that ending it by force loses nothing; in peace it
 # takes up to twenty seconds.
 _PATIENCE_S: Final = 3.0
+_LOOK_S: Final = 1.0
 _VOLUME_MB: Final = 512
 _MEMORY: Final = "1GiB"  # a wish of Go's collector, no limit
 _RULES: Final = {"locations": [{"locationPrefix": "/buckets/", "collection": "results"}]}
@@ -53,13 +55,16 @@ class SeaweedServer:
 
     Its ports are remembered, as URLs that were signed name them; its keys are
     made once, and only the owner of `folder` may read them. A server that a
-    killed service left behind is ended by the next start.
+    killed service left behind is ended by the next start; one that ends by
+    itself is started again.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self._process: subprocess.Popen[bytes] | None = None
         self._ports: list[int] = []
+        self._ending = threading.Event()
+        self._watcher: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -112,11 +117,13 @@ class SeaweedServer:
         self._configure()
         deadline = time.monotonic() + _START_S
         for number in range(_TRIES):
+            self._ending.clear()
             self._ports = self._choose_ports(anew=number > 0)
             try:
                 self._launch(program)
                 if self._becomes_ready(deadline):
                     write_private(self.folder / "ports.json", json.dumps(self._ports))
+                    self._begin_to_watch()
                     return
             except BaseException:
                 self.stop()
@@ -129,6 +136,10 @@ class SeaweedServer:
 
     def stop(self) -> None:
         """End the server; it may be called twice, and takes a few seconds at most."""
+        self._ending.set()
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.join()
         process, self._process = self._process, None
         if process is None:
             return
@@ -139,6 +150,22 @@ class SeaweedServer:
             process.kill()
             process.wait()
         self._clear()
+
+    def _begin_to_watch(self) -> None:
+        self._watcher = threading.Thread(target=self._watch, name="sxdask-objects", daemon=True)
+        self._watcher.start()
+
+    def _watch(self) -> None:
+        """Start the server again if it ends by itself, as for want of memory."""
+        while not self._ending.wait(_LOOK_S):
+            if self.pid is not None:
+                continue
+            _log.error("the object store has ended by itself and is started again")
+            try:
+                self._launch(_program())
+                self._becomes_ready(time.monotonic() + _START_S)
+            except SxdaskError as error:
+                _log.error("the object store does not start: %s", error)
 
     def _clear(self) -> None:
         """Remove the record, and the sockets that SeaweedFS leaves in /tmp, named by our ports."""
@@ -218,7 +245,7 @@ class SeaweedServer:
     def _becomes_ready(self, deadline: float) -> bool:
         """Wait until an object can be stored; False if the process ends, as of a port taken."""
         steps = [self._answers, self._share_volumes, self._stores]
-        while self.pid is not None:
+        while self.pid is not None and not self._ending.is_set():
             if steps[0]():
                 steps.pop(0)
                 if not steps:

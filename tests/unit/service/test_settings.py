@@ -61,6 +61,7 @@ def test_limits_are_merged_from_file_and_environment(write, monkeypatch):
         ("port: 70000\n", "port: Input should be less than or equal to 65535"),
         ("limits: {fils: 1}\n", "no limit 'fils': did you mean 'files'"),
         ("limits: {tries: 0}\n", "tries"),
+        ("limits: {allow_python: true}\n", "no limit 'allow_python'"),
         ("public_url: here\n", "public_url: write a URL"),
         ("s3_endpoint: https://me:it@host\n", "without credentials"),
         ("keep_bytes: many\n", "keep_bytes: "),
@@ -137,7 +138,7 @@ def test_a_mistake_beside_a_secret_does_not_show_it(write):
 
 
 def test_there_is_no_secret_by_default():
-    assert {name: getattr(ServiceSettings(), name) for name in SECRETS} == dict.fromkeys(SECRETS)
+    assert {name: getattr(load_service_settings(), name) for name in SECRETS} == dict.fromkeys(SECRETS)
 
 
 def test_every_setting_and_limit_is_described():
