@@ -247,6 +247,46 @@ def test_nothing_is_wider_than_a_phone(browser, gallery, parts, url):
             assert seen.page.evaluate("document.documentElement.scrollWidth") <= 360, path
 
 
+def test_pages_of_users_are_for_everybody_too(browser, tmp_path):
+    (tmp_path / "auth").mkdir()
+    parts = make_parts(tmp_path / "auth", auth=True)
+    marie = parts.users.add("idp 1", admin=True, pending=False, name="Marie Curie")
+    parts.users.add("idp 2", name="Lise Meitner", email="lise@a-very-long-name.example.org")
+    with (
+        serving(app_of(parts)) as url,
+        watched(browser, url, viewport=PHONE, color_scheme="dark") as seen,
+    ):
+        page = seen.page
+
+        def look() -> None:
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, page.url
+            assert [item for item in page.evaluate(CONTRASTS) if item[1] < 4.5] == [], page.url
+            assert page.evaluate(FAULTS) == [], page.url
+
+        seen.go("/profile")
+        look()
+        page.get_by_label("Token of your").fill(parts.tokens.refresh(marie.id, marie.token_id))
+        page.get_by_role("button", name="Sign in with the token").click()
+        page.get_by_role("heading", name="Marie Curie").wait_for()
+        look()
+        page.get_by_role("button", name="Make a new token").click()
+        look()
+        page.get_by_role("button", name="Make it").click()
+        token = page.get_by_label("Token", exact=True).input_value()
+        look()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download servicex.yaml").click()
+        assert f"token: {token}" in download.value.path().read_text()
+        seen.go("/admin")
+        look()
+        page.get_by_role("button", name="Approve Lise Meitner").click()
+        page.get_by_text("Lise Meitner may use the service now").wait_for()
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_text("You are signed out").wait_for()
+    assert not parts.users.by_subject("idp 2").pending
+    parts.users.engine.dispose()
+
+
 def test_markup_of_users_stays_text_while_the_page_moves(browser, parts, url):
     made = submit(parts, EVIL, 0, selection=EVIL, files=(f"root://host//{EVIL}.root", "b.root"))
     with watched(browser, url) as seen:
