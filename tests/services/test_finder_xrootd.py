@@ -124,7 +124,7 @@ def test_what_is_no_url_of_a_server_is_refused(name) -> None:
     assert "pw" not in str(caught.value)
 
 
-def test_a_server_that_does_not_answer_is_an_error(monkeypatch) -> None:
+def test_a_server_that_does_not_answer_is_an_error(tree, monkeypatch) -> None:
     monkeypatch.setattr(xrootd, "_SECONDS", 1)
     with pytest.raises(ReadFailedError, match="cannot be listed"):
         XRootDFinder().find(

@@ -116,5 +116,7 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="session")
 def xrootd_server() -> Iterator[XRootDServer]:
     """Give the server of this session."""
-    with run_xrootd() as server:
+    with run_xrootd() as server, pytest.MonkeyPatch.context() as patch:
+        # The client looks every 15 seconds whether a request took too long. It reads this once.
+        patch.setenv("XRD_TIMEOUTRESOLUTION", "1")
         yield server

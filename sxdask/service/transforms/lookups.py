@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from sxdask.core.errors import (
@@ -73,7 +74,8 @@ class Lookups:
     max_parallel
         Lookups at a time; others wait, the first first.
     seconds
-        How long a finder may say nothing before its lookup fails.
+        How long a finder may say nothing before its lookup fails. With
+        ``?files=N`` it says nothing before all files are known.
     pause
         Seconds before a second try; each further one waits twice as long.
     check
@@ -270,8 +272,8 @@ class Lookups:
             elif stored:  # a service that is gone had come as far as this
                 count = 0
             else:
-                chosen = sorted(found, key=lambda entry: entry.places)[: address.most]
-                count = self._hand_on(lookup, chosen)
+                # In the finder's order, so that they are those that the native API reads.
+                count = self._hand_on(lookup, list(islice(found, address.most)))
         except EmptyDatasetError as error:
             if not error.context.get("exists"):
                 raise

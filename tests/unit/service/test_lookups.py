@@ -144,12 +144,13 @@ def test_files_are_handed_on_while_others_are_looked_for(store, look):
     assert ended(store, made).num_files == 2 * CHUNK + 5
 
 
-def test_files_n_waits_for_all_and_takes_the_first_by_path(store, look):
-    finder = Streaming([numbered(9)[::-1]], until=5)
-    _, made, _ = look(finder, "rucio://scope:name?files=3")
-    finder.gate.set()
-    ended(store, made)
-    assert paths(store, made) == [entry.places for entry in numbered(3)]
+def test_files_n_are_the_first_of_all_each_time(store, look):
+    twice = [*numbered(2), *numbered(9)]
+    for did in ("rucio://scope:name?files=3", "rucio://scope:name?files=3&get=all"):
+        finder = Streaming([twice], until=5)  # is not asked one by one
+        _, made, _ = look(finder, did)
+        ended(store, made)
+        assert paths(store, made) == [entry.places for entry in numbered(3)]
 
 
 def test_a_file_that_is_found_twice_is_there_once(store, look):
