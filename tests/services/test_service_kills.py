@@ -112,7 +112,10 @@ class Campaign:
                 killed = time.monotonic()
                 service = stack.enter_context(self.served())
                 self.tolls.restarts.append(time.monotonic() - killed)
-                for paths, cut in zip(self.client.finish(process, 400), cuts, strict=True):
+                found = self.client.finish(process, 400)
+                told = [item["failure-info"] for item in transforms(service)[:DELIVERIES]]
+                for paths, cut in zip(found, cuts, strict=True):
+                    assert isinstance(paths, list), (told, paths)
                     self.require_once(paths, cut)
                 for item in waiting:
                     self.require_told(service, item["request_id"])
@@ -147,9 +150,8 @@ class Campaign:
         service.process.wait(30)
         psutil.wait_procs(family, timeout=30)
 
-    def require_once(self, paths: Any, cut: int) -> None:
+    def require_once(self, paths: list[str], cut: int) -> None:
         """Check that the events of every file are there, once."""
-        assert isinstance(paths, list), paths
         assert len(paths) == len(set(paths)) == FILES
         for path in paths:
             number = int(re.search(r"nano_(\d+)", path.rpartition("/")[2])[1])

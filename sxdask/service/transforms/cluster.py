@@ -30,6 +30,7 @@ _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 _PATIENCE_SECONDS: Final = 10.0  # a connection that is broken may come back by itself
 _DESERTED_SECONDS: Final = 300.0
+_RESTART_SECONDS: Final = 120.0  # in which a worker is asked to restart once
 _COUNT_SECONDS: Final = 5.0
 _FETCH_SECONDS: Final = 30.0
 _GONE: Final = frozenset({"cancelled", "lost"})
@@ -72,6 +73,7 @@ class Cluster:
         self._next_try = self._next_count = 0.0
         self._silent_since: float | None = None
         self._had_workers = False
+        self._restarted: dict[str, float] = {}
         self._deserted = time.monotonic()
         self.threads = 0
         self.seen = time.monotonic()
@@ -100,7 +102,9 @@ class Cluster:
             self._leave()
             return True
         if self._client.status == "running":
-            self._silent_since = None
+            if self._silent_since is not None:  # it came back, perhaps to another scheduler
+                self._silent_since = None
+                self._client.subscribe_topic(TOPIC, self._heard)
             if now >= self._next_count and not self._is_counting:
                 self._is_counting = True
                 client = self._client
@@ -145,7 +149,13 @@ class Cluster:
 
     def restart(self, worker: str) -> None:
         """Restart a worker, if something watches over it that can."""
-        client = self._client
+        client, now = self._client, time.monotonic()
+        self._restarted = {
+            key: when for key, when in self._restarted.items() if now - when < _RESTART_SECONDS
+        }
+        if worker in self._restarted:
+            return
+        self._restarted[worker] = now
         _LOG.warning("worker %s hangs and is restarted", worker)
         self._run(lambda: _restart(client, worker))
 
@@ -227,8 +237,11 @@ def outcome(future: Any, path: str) -> Report | None:
         if future.status != "error":
             return None
         error = future.exception(timeout=_FETCH_SECONDS)
-    except LOST:
-        return None
+    except LOST as fault:
+        if is_gone(future):
+            return None
+        kind = type(fault).__name__
+        return failure(path, SystemFaultError(f"its worker does not answer: {kind}"))
     if isinstance(error, KilledWorker):
         lost = SystemFaultError(
             f"the file was on {error.allowed_failures + 1} workers that died", hint=MEMORY_HINT

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from sxdask.service.transforms.ports import EngineProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from sxdask.service.transforms.orders import Report
     from sxdask.service.transforms.ports import DatasetFile, Transform
@@ -28,13 +28,15 @@ class FileWork:
 
     `attempt` is the try that counts; reports of others do not. `stage` and
     `heard` are what its worker told last, and when; `seconds` are those of
-    tries that failed, `allowed` those that this try may take.
+    tries that failed, `allowed` those that this try may take. `losses` counts
+    tries that came to no end.
     """
 
     request_id: str
     file: DatasetFile
     phase: Phase = "waiting"
     tries: int = 0
+    losses: int = 0
     attempt: str = ""
     object: str = ""
     future: Any = None
@@ -76,7 +78,8 @@ class Course:
 
     `is_ready` says that its place for results is made, `is_dirty` that there
     may be attempts nobody knows of, `moved` when something of it moved on,
-    `trouble` why it could not be made ready.
+    `trouble` why it could not be made ready, the `troubles`-th time. `done` are
+    the files that have a result.
     """
 
     transform: Transform
@@ -87,7 +90,9 @@ class Course:
     is_dirty: bool = False
     is_ending: bool = False
     trouble: str = ""
+    troubles: int = 0
     asked: float = -math.inf
+    done: set[int] = field(default_factory=set)
     successes: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
     began: float | None = None
@@ -103,21 +108,27 @@ class Course:
     @property
     def left(self) -> int:
         """Files that are known here and not done."""
-        return sum(work.phase != "done" for work in self.files.values())
+        return len(self.files) - len(self.done)
 
-    def add(self, files: Iterable[DatasetFile]) -> list[FileWork]:
-        """Take files that have no result; return those that are new here, or failed before."""
+    def add(
+        self, files: Iterable[DatasetFile], done: Collection[int] = frozenset()
+    ) -> list[FileWork]:
+        """Take files that have no result; return those that are to be worked on.
+
+        `done` are those that had a result when the store was asked, and so are
+        to be tried again. A file that came to have one since is none of them.
+        """
         new = []
         for file in files:
-            known = self.files.get(file.id)
-            if known is None or known.phase == "done":
+            if file.id not in self.files or (file.id in self.done and file.id in done):
                 self.files[file.id] = work = FileWork(self.request_id, file)
+                self.done.discard(file.id)
                 new.append(work)
         return new
 
     def end(self, work: FileWork, report: Report, now: float) -> None:
         """Note that a file has its result."""
-        work.rest("done")
+        self.drop(work)
         self.moved = now
         self.ended += 1
         self.bytes_read += report.bytes_read
@@ -130,6 +141,11 @@ class Course:
                 message = message.replace(path, "<file>")
             self.faults.append((report.code, message))
 
+    def drop(self, work: FileWork) -> None:
+        """Note that a file is not to be worked on any more."""
+        work.rest("done")
+        self.done.add(work.file.id)
+
     def mistake(self, most: int) -> str | None:
         """Return why no file can be well, if the first `most` of them all say the same."""
         if not most or self.successes or self.ended < most or len(self.faults) < most:
@@ -139,29 +155,29 @@ class Course:
         code, message = self.faults[0]
         return f"the first {self.ended} files fail with the same mistake: [{code}] {message}"
 
-    def sample(self, now: float) -> None:
+    def sample(self, now: float, at_work: Iterable[FileWork]) -> None:
         """Note how much was read until now."""
-        live = sum(work.bytes_read for work in self.files.values() if work.phase == "sent")
+        live = sum(work.bytes_read for work in at_work)
         self.samples.append((now, self.bytes_read + live))
+        while now - self.samples[0][0] > _SPEED_SECONDS:
+            self.samples.popleft()
 
-    def progress(self, now: float) -> EngineProgress:
+    def progress(self, now: float, at_work: Iterable[FileWork] = ()) -> EngineProgress:
         """Return what is known beyond the store."""
-        works = [work for work in self.files.values() if work.phase != "done"]
-        stages = [work.stage for work in works if work.phase == "sent"]
+        stages = ["uploading" if work.phase == "ending" else work.stage for work in at_work]
         told = {name: stages.count(name) for name in ("reading", "computing", "uploading")}
-        told["uploading"] += sum(work.phase == "ending" for work in works)
         left = None
         if self.ended and self.began is not None and now > self.began:
-            left = len(works) * (now - self.began) / self.ended
+            left = self.left * (now - self.began) / self.ended
         return EngineProgress(
-            queued=len(works) - sum(told.values()),
+            queued=self.left - sum(told.values()),
             bytes_per_second=self._speed(now),
             seconds_left=left,
             **told,
         )
 
     def _speed(self, now: float) -> float:
-        recent = [item for item in self.samples if now - item[0] <= _SPEED_SECONDS]
-        if len(recent) < 2 or recent[-1][0] == recent[0][0]:
+        if len(self.samples) < 2 or now - self.samples[-1][0] > _SPEED_SECONDS:
             return 0.0
-        return max(0.0, (recent[-1][1] - recent[0][1]) / (recent[-1][0] - recent[0][0]))
+        (began, before), (ended, after) = self.samples[0], self.samples[-1]
+        return max(0.0, (after - before) / (ended - began)) if ended > began else 0.0

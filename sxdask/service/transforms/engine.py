@@ -11,6 +11,8 @@ import logging
 import pickle
 import time
 import uuid
+from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sxdask.core.errors import SxdaskError, SystemFaultError
@@ -24,7 +26,7 @@ from sxdask.service.transforms.orders import Order, work_of
 from sxdask.service.transforms.publishing import Publisher
 from sxdask.service.transforms.task import failure
 from sxdask.service.transforms.upkeep import Upkeep, result_name
-from sxdask.service.transforms.watching import overdue, silent, standstill
+from sxdask.service.transforms.watching import overdue, silent, standstill, too_late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,6 +48,7 @@ _POLL_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 0.5
 _TROUBLE_SECONDS: Final = 1.0
 _LOOKUP_SECONDS: Final = 30.0
+_MOST_LOSSES: Final = 20  # of one file
 _SWEEP_AGAIN_SECONDS: Final = 15.0
 
 
@@ -81,6 +84,7 @@ class DaskEngine:
         )
         self._courses: dict[str, Course] = {}
         self._sent: dict[str, FileWork] = {}  # by attempt, while its task may run
+        self._closing: set[tuple[str, int]] = set()  # files that are being published
         self._queue: FairQueue[FileWork] = FairQueue(limits.shares(0), limits.weights)
         self._is_woken = True
         self._is_looking = False
@@ -129,14 +133,9 @@ class DaskEngine:
             self._next_watch = now + _WATCH_SECONDS
             self._watch(now)
 
-    # What is there to do: the store is asked in the pool, and the answer is taken in the thread.
-
     def _look(self) -> None:
-        found = None
-        try:
-            found = self._upkeep.unfinished()
-        finally:
-            self._loop.post(lambda: self._looked(found))
+        found = self._upkeep.unfinished()
+        self._loop.post(lambda: self._looked(found))
 
     def _looked(self, found: list[Transform] | None) -> None:
         self._is_looking = False
@@ -163,9 +162,10 @@ class DaskEngine:
         needs = not course.is_ready or state.remaining > course.left
         if needs and not course.is_preparing:
             course.is_preparing = True
-            self._loop.run(lambda: self._prepare(course))
+            done = frozenset(course.done)
+            self._loop.run(lambda: self._prepare(course, done))
 
-    def _prepare(self, course: Course) -> None:
+    def _prepare(self, course: Course, done: frozenset[int]) -> None:
         files: list[DatasetFile] = []
         trouble = "something failed that should not: see the log"
         try:
@@ -175,17 +175,23 @@ class DaskEngine:
             trouble = error.problem
             _LOG.warning("transform %s cannot begin yet: %s", course.request_id, trouble)
         finally:
-            self._loop.post(lambda: self._prepared(course, files, trouble))
+            self._loop.post(lambda: self._prepared(course, files, done, trouble))
 
-    def _prepared(self, course: Course, files: list[DatasetFile], trouble: str) -> None:
+    def _prepared(
+        self, course: Course, files: list[DatasetFile], done: frozenset[int], trouble: str
+    ) -> None:
         course.is_preparing, course.trouble = False, trouble
-        if self._courses.get(course.request_id) is not course:
+        if self._courses.get(course.request_id) is not course or course.is_ending:
             return
         if trouble:
-            self._loop.later(_TROUBLE_SECONDS, self._woken)
+            course.troubles += 1
+            self._loop.later(min(30.0, 2.0 ** (course.troubles - 1)), self._woken)
             return
         course.is_ready = True
-        new = course.add(files)
+        free = [item for item in files if (course.request_id, item.id) not in self._closing]
+        if len(free) < len(files):  # an earlier try is being published, or was
+            self._loop.later(_TROUBLE_SECONDS, self._woken)
+        new = course.add(free, done)
         if new:
             course.moved = now = time.monotonic()
             self._enqueue(course, new)
@@ -195,51 +201,47 @@ class DaskEngine:
         new = course.transform.new
         self._queue.add(course.request_id, works, user=new.submitted_by, priority=new.priority)
 
-    # What is at work.
-
     def _fill(self, now: float) -> None:
         self._queue.limits = self._limits.shares(self._cluster.threads)
         while self._cluster.is_ready and (taken := self._queue.take()):
-            self._send(self._courses[taken[0]], taken[1], now)
+            if not self._send(self._courses[taken[0]], taken[1], now):
+                return
 
-    def _send(self, course: Course, work: FileWork, now: float) -> None:
+    def _send(self, course: Course, work: FileWork, now: float) -> bool:
         transform, limits = course.transform, self._limits
         attempt = uuid.uuid4().hex
         try:
-            target, options = self._publisher.place(transform)
             order = Order(
-                attempt=attempt,
-                work=work_of(transform, limits),
-                paths=work.file.paths,
-                object=result_name(transform, work.file),
-                target=target,
-                options=options,
-                still_seconds=limits.still_seconds,
-                seconds=max(1.0, limits.file_seconds - work.seconds),
+                attempt,
+                work_of(transform, limits),
+                work.file.paths,
+                result_name(transform, work.file),
+                *self._publisher.place(transform),
+                limits.still_seconds,
+                max(1.0, limits.file_seconds - work.seconds),
             )
             work.send(attempt, order.object, order.seconds)
             self._sent[attempt] = work
             work.future = self._cluster.send(
                 attempt, pickle.dumps(order), lambda: self._done(work, attempt)
             )
-            course.began = course.began or now
         except SystemFaultError:  # the cluster is lost
             self._forgotten(work)
+            return False
         except SxdaskError as error:
             self._sent.pop(attempt, None)
-            work.rest("done")
+            course.drop(work)
             self._queue.done(course.request_id)
             self._break(course, error.problem)
+        course.began = course.began or now
+        return True
 
     def _beat(self, worker: str, attempts: Mapping[str, tuple[str, int]]) -> None:
         now = time.monotonic()
         for attempt, (stage, num_bytes) in attempts.items():
             work = self._sent.get(attempt)
-            if (
-                work is not None
-                and work.phase == "sent"
-                and work.hear(worker, stage, num_bytes, now)
-            ):
+            is_out = work is not None and work.phase == "sent"
+            if work is not None and is_out and work.hear(worker, stage, num_bytes, now):
                 self._moved = self._courses[work.request_id].moved = now
 
     def _done(self, work: FileWork, attempt: str) -> None:
@@ -251,6 +253,7 @@ class DaskEngine:
             return
         course, future = self._courses[work.request_id], work.future
         work.phase = "ending"
+        self._closing.add((work.request_id, work.file.id))
         this = Try(course.transform, work.file, work.object, work.seconds)
         self._loop.run(lambda: self._end(work, attempt, this, future))
 
@@ -273,13 +276,14 @@ class DaskEngine:
             self._loop.post(lambda: self._judge(work, attempt, verdict, report))
 
     def _judge(self, work: FileWork, attempt: str, verdict: Verdict, report: Report | None) -> None:
+        self._closing.discard((work.request_id, work.file.id))
         if work.attempt != attempt or verdict == "stopped":
             return
         course, now = self._courses[work.request_id], time.monotonic()
-        self._moved = course.moved = now
         if verdict == "lost" or report is None:
             self._forgotten(work)
             return
+        self._moved = course.moved = now
         if verdict == "failed":
             self._failed(course, work, report)
             return
@@ -306,25 +310,27 @@ class DaskEngine:
             pause = limits.pause_seconds * 2 ** (work.tries - 1)
             self._loop.later(pause, lambda: self._again(course, work))
             return
-        this = Try(course.transform, work.file, work.object, work.seconds)
-        attempt = work.attempt
+        this, attempt = Try(course.transform, work.file, work.object, work.seconds), work.attempt
         self._loop.run(lambda: self._store_failure(work, attempt, this, report))
 
     def _again(self, course: Course, work: FileWork) -> None:
-        if self._courses.get(course.request_id) is course and work.phase == "pausing":
+        is_over = course.is_ending or self._courses.get(course.request_id) is not course
+        if work.phase == "pausing" and not is_over:
             work.phase = "waiting"
             self._enqueue(course, [work])
 
     def _forgotten(self, work: FileWork) -> None:
         """Send a file again whose task is lost; that is no try of its own."""
+        course = self._courses[work.request_id]
         self._sent.pop(work.attempt, None)
-        self._courses[work.request_id].is_dirty = True
+        course.is_dirty = True
         work.tries -= 1
+        work.losses += 1
         work.rest("waiting")
         self._queue.again(work.request_id, work)
         self._queue.done(work.request_id)
-
-    # What ends.
+        if work.losses > _MOST_LOSSES:
+            self._break(course, f"what became of {work.file.paths[0]!r} cannot be had or stored")
 
     def _over(self, course: Course) -> None:
         """Forget a transform that has ended, however it did."""
@@ -336,16 +342,13 @@ class DaskEngine:
         self._cluster.cancel([work.future for work in at_work])
         for work in at_work:
             self._sent.pop(work.attempt, None)
-            work.rest("done")
+            course.drop(work)
             self._queue.done(request_id)
         course.is_dirty |= bool(at_work)
-        self._sweep(course)
+        sweep = partial(self._upkeep.sweep, course)
+        self._loop.run(sweep)
         if course.is_dirty:  # a task that was canceled may have been writing
-            self._loop.later(_SWEEP_AGAIN_SECONDS, lambda: self._sweep(course))
-
-    def _sweep(self, course: Course) -> None:
-        if course.files:
-            self._loop.run(lambda: self._upkeep.sweep(course))
+            self._loop.later(_SWEEP_AGAIN_SECONDS, lambda: self._loop.run(sweep))
 
     def _break(self, course: Course, reason: str) -> None:
         """End a transform that cannot go on."""
@@ -359,25 +362,33 @@ class DaskEngine:
         try:
             self._upkeep.break_off(course, reason)
         finally:
-            self.wake()
+            self._loop.post(lambda: self._broken(course))
+
+    def _broken(self, course: Course) -> None:
+        course.is_ending = False  # should it not be stored, the watch says so again
+        self._woken()
 
     def _watch(self, now: float) -> None:
         """Look after what says nothing, and tell how far each transform is."""
-        for work in [item for item in self._sent.values() if item.phase == "sent"]:
-            if is_gone(work.future):
+        at_work: defaultdict[str, list[FileWork]] = defaultdict(list)
+        for work in list(self._sent.values()):
+            if work.phase == "sent" and is_gone(work.future):
                 self._forgotten(work)
-            elif overdue(work, now):
+                continue
+            if work.phase == "sent" and overdue(work, now):
                 self._give_up(work)
+            at_work[work.request_id].append(work)
         for worker, works in silent(self._sent.values(), now).items():
             for work in works:
                 work.unhear()
                 self._courses[work.request_id].is_dirty = True
             self._cluster.restart(worker)
+        limit, trouble = self._limits.transform_still_seconds, self._cluster.trouble(now)
         for request_id, course in self._courses.items():
-            course.sample(now)
-            self._shown[request_id] = course.progress(now)
-            limit = self._limits.transform_still_seconds
-            reason = standstill(course, now, self._moved, limit, self._cluster.trouble(now))
+            own = at_work[request_id]
+            course.sample(now, own)
+            self._shown[request_id] = course.progress(now, own)
+            reason = standstill(course, own, (now, self._moved), limit, trouble)
             if reason:
                 self._break(course, reason)
 
@@ -385,10 +396,5 @@ class DaskEngine:
         """Fail a file whose worker did not end it in time, as it should have."""
         course = self._courses[work.request_id]
         self._cluster.cancel([work.future])
-        error = SystemFaultError(
-            f"the file took more than {self._limits.file_seconds:g} s, and its worker says nothing",
-            hint="look at the log of the worker",
-        )
-        work.phase = "ending"
-        work.seconds = self._limits.file_seconds
-        self._failed(course, work, failure(work.file.paths[0], error))
+        work.phase, work.seconds = "ending", self._limits.file_seconds
+        self._failed(course, work, failure(work.file.paths[0], too_late(work.seconds)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sxdask.core.errors import DeliveryError, RequestError
+from sxdask.core.errors import DeliveryError, RequestError, SystemFaultError
 from sxdask.deliver.store import open_store
 from sxdask.service.transforms.writing import STAGING
 
@@ -77,7 +77,10 @@ class Publisher:
         self._of(transform).remove(transform.request_id)
 
     def _of(self, transform: Transform) -> ObjectStore:
-        return self._objects[transform.new.destination]
+        found = self._objects.get(transform.new.destination)
+        if found is None:
+            raise SystemFaultError(f"results cannot go to {transform.new.destination!r} any more")
+        return found
 
     def _store(self, transform: Transform) -> Store:
         target, options = self.place(transform)

@@ -47,7 +47,9 @@ class Upkeep:
             return self._store.unfinished()
         except SxdaskError as error:
             _LOG.warning("the database does not answer: %s", error.problem)
-            return None
+        except Exception:  # noqa: BLE001  the engine asks again, whatever it was
+            _LOG.exception("the database gives no answer that is one")
+        return None
 
     def look_up(self, transform: Transform) -> None:
         """Let the files of a dataset be looked for, unless they are."""
@@ -80,7 +82,7 @@ class Upkeep:
             now = self._store.transform(transform.request_id)
             if now is None:  # deleted
                 self._publisher.forget(transform)
-            elif now.state.status.is_final:
+            elif now.state.status.is_final and course.files:
                 names = {result_name(transform, work.file) for work in course.files.values()}
                 self._publisher.sweep(transform, names)
                 if course.is_dirty:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from sxdask.core.errors import SystemFaultError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from sxdask.service.transforms.course import Course, FileWork
 
@@ -35,7 +37,11 @@ def silent(works: Iterable[FileWork], now: float) -> dict[str, list[FileWork]]:
 
 
 def standstill(
-    course: Course, now: float, engine_moved: float, limit: float, cluster: str
+    course: Course,
+    at_work: Collection[FileWork],
+    times: tuple[float, float],
+    limit: float,
+    cluster: str,
 ) -> str | None:
     """Return why a transform is not to be waited for any longer, None if it is.
 
@@ -44,18 +50,17 @@ def standstill(
 
     Parameters
     ----------
-    course
-        The transform.
-    now, engine_moved
-        When something moved on last, in any transform.
+    course, at_work
+        The transform, and its files that are at work.
+    times
+        The time, and when something moved on last, in any transform.
     limit
         Seconds.
     cluster
         What is wrong with the cluster, empty if nothing is.
     """
-    has_begun = any(
-        work.phase == "ending" or work.heard is not None for work in course.files.values()
-    )
+    now, engine_moved = times
+    has_begun = any(work.phase == "ending" or work.heard is not None for work in at_work)
     moved = course.moved if has_begun else max(course.moved, engine_moved)
     if now - moved <= limit:
         return None
@@ -64,3 +69,11 @@ def standstill(
     if not course.left and not course.transform.state.looked_up:
         return f"no file of its dataset was found for {limit:g} s"
     return f"nothing of it moved on for {limit:g} s{': ' if cluster else ''}{cluster}"
+
+
+def too_late(seconds: float) -> SystemFaultError:
+    """Return the error of a file whose worker did not end it in time, as it should have."""
+    return SystemFaultError(
+        f"the file took more than {seconds:g} s, and its worker says nothing",
+        hint="look at the log of the worker",
+    )

@@ -38,8 +38,11 @@ def works(course):
 def test_a_file_is_taken_once_and_again_only_when_it_is_done(course):
     files = [work.file for work in works(course)]
     assert course.add(files) == []
+    before = frozenset(course.done)
     course.end(works(course)[0], GOOD, 1.0)
-    assert [work.file.id for work in course.add(files)] == [0]
+    assert course.add(files, before) == []  # the store was asked before that
+    assert course.left == 3
+    assert [work.file.id for work in course.add(files, frozenset(course.done))] == [0]
     assert course.left == 4
 
 
@@ -73,7 +76,7 @@ def test_progress_counts_every_file_that_is_left_once(course):
     three.phase = "ending"
     course.end(four, GOOD, 2.0)
     course.began = 0.0
-    told = course.progress(2.0)
+    told = course.progress(2.0, [one, two, three])
     assert (told.queued, told.reading, told.computing, told.uploading) == (1, 1, 0, 1)
     assert told.seconds_left == 6.0
 
@@ -81,12 +84,12 @@ def test_progress_counts_every_file_that_is_left_once(course):
 def test_speed_is_of_the_last_seconds(course):
     one, two, *_ = works(course)
     one.send("a", "name", 60.0)
-    course.sample(0.0)
+    course.sample(0.0, [one])
     one.hear("w", "reading", 500, 1.0)
-    course.sample(1.0)
+    course.sample(1.0, [one])
     assert course.progress(1.0).bytes_per_second == 500.0
     course.end(two, GOOD, 2.0)
-    course.sample(2.0)
+    course.sample(2.0, [one])
     assert course.progress(2.0).bytes_per_second == 750.0
     assert course.progress(60.0).bytes_per_second == 0.0
 
@@ -111,23 +114,23 @@ def test_a_try_is_overdue_long_after_its_worker_should_have_ended_it(course):
 
 
 def test_a_transform_that_waits_for_its_turn_is_no_standstill(course):
-    assert standstill(course, 90.0, 0.0, 100.0, "") is None
-    assert standstill(course, 150.0, 100.0, 100.0, "") is None  # others move on
-    assert "no worker" in standstill(course, 250.0, 100.0, 100.0, "no worker")
+    assert standstill(course, [], (90.0, 0.0), 100.0, "") is None
+    assert standstill(course, [], (150.0, 100.0), 100.0, "") is None  # others move on
+    assert "no worker" in standstill(course, [], (250.0, 100.0), 100.0, "no worker")
     work = works(course)[0]
     work.send("a", "name", 60.0)
     work.hear("w", "reading", 0, 0.0)
-    assert standstill(course, 150.0, 140.0, 100.0, "") is not None  # its own files do not
+    assert standstill(course, [work], (150.0, 140.0), 100.0, "") is not None  # its own do not
     course.moved = 140.0
-    assert standstill(course, 150.0, 0.0, 100.0, "") is None
+    assert standstill(course, [work], (150.0, 0.0), 100.0, "") is None
 
 
 def test_a_transform_whose_files_are_not_found_says_so(course):
     looking = State(Status.LOOKUP)
     empty = Course(replace(course.transform, state=looking), 0.0)
-    assert "no file of its dataset" in standstill(empty, 101.0, 0.0, 100.0, "")
+    assert "no file of its dataset" in standstill(empty, [], (101.0, 0.0), 100.0, "")
     empty.trouble = "the bucket cannot be made"
-    assert "the bucket cannot be made" in standstill(empty, 101.0, 0.0, 100.0, "")
+    assert "the bucket cannot be made" in standstill(empty, [], (101.0, 0.0), 100.0, "")
 
 
 @pytest.mark.parametrize(
