@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from sxdask.core.errors import MissingExtraError, RequestError, SystemFaultError
-from sxdask.service.database.connect import open_database, reading, writing
+from sxdask.service.database.connect import open_database, reading, shown, writing
 from sxdask.service.database.migrate import downgrade, pending, upgrade
 from sxdask.service.database.store import SqlStore
 from sxdask.service.database.tables import METADATA
@@ -185,6 +185,18 @@ def test_what_is_no_database_is_refused(url, said):
         open_database(url)
     assert said in caught.value.problem
     assert "hidden" not in repr(caught.value)
+
+
+def test_a_url_is_shown_without_its_password_and_may_set_what_it_likes(tmp_path):
+    url = "postgresql://me:hidden@host:5432/name?password=hidden&connect_timeout=1"
+    engine = open_database(url)
+    assert shown(engine) == "postgresql+psycopg://me:***@host:5432/name"
+    _, options = engine.dialect.create_connect_args(engine.url)
+    assert options["connect_timeout"] == "1"
+    engine = open_database(f"postgresql://me@/name?host={tmp_path}&connect_timeout=1")
+    with pytest.raises(SystemFaultError, match="does not answer") as caught:
+        SqlStore(engine).transforms()
+    assert caught.value.context["database"] == "postgresql+psycopg://me@/name"
 
 
 def test_a_driver_that_is_missing_is_named(monkeypatch):

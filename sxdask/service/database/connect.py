@@ -83,7 +83,8 @@ def open_database(url: str) -> Engine:
     if found.get_backend_name() == "sqlite":
         options["execution_options"] = {"turn": Lock()}
     else:
-        options |= {"pool_pre_ping": True, "pool_recycle": 1800, "connect_args": dict(_POSTGRES)}
+        own = {name: value for name, value in _POSTGRES.items() if name not in found.query}
+        options |= {"pool_pre_ping": True, "pool_recycle": 1800, "connect_args": own}
     try:
         engine = create_engine(found, **options)
     except ImportError as error:
@@ -195,8 +196,8 @@ def readable_errors(engine: Engine) -> Iterator[None]:
 
 
 def shown(engine: Engine) -> str:
-    """Return the URL of a database without its password."""
-    return engine.url.render_as_string(hide_password=True)
+    """Return the URL of a database without its password, wherever that stands."""
+    return engine.url.set(query={}).render_as_string(hide_password=True)
 
 
 def _fault(engine: Engine, error: Exception) -> SxdaskError:
