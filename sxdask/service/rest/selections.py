@@ -7,6 +7,7 @@ a branch of an unknown type, and what may be right for other data is let through
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,12 +88,34 @@ def _read_uproot_raw(selection: str, limits: Limits) -> None:
     from sxdask.plan.frontends.uproot_raw import UprootRawFrontend
 
     try:
-        plan = UprootRawFrontend(limits).parse(selection, _AnyData())
+        plan = UprootRawFrontend(limits).parse(_of_one_tree(selection), _AnyData())
         if not plan.outputs and not plan.copies:
             raise RequestError("the selection has no query", hint="give one with a treename")
     except SelectionSyntaxError as error:
         if not _may_be_a_name(str(error.context.get("text", "")).strip()):
             raise
+
+
+def _of_one_tree(selection: str) -> Any:
+    """Return the queries, each with one of its trees: here all trees are alike.
+
+    A thousand names of trees times a thousand expressions are a small text.
+    """
+    try:
+        queries = json.loads(selection)
+    except (ValueError, RecursionError):
+        return selection  # refused where all mistakes are
+    for query in queries if isinstance(queries, list) else [queries]:
+        trees = query.get("treename") if isinstance(query, dict) else None
+        if isinstance(trees, list) and len(trees) > 1 and all(map(_is_name, trees)):
+            query["treename"] = trees[0]
+        if isinstance(trees, dict) and len(trees) > 1 and all(map(_is_name, trees.values())):
+            query["treename"] = dict([next(iter(trees.items()))])
+    return queries
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _may_be_a_name(text: str) -> bool:

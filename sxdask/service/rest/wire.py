@@ -90,7 +90,7 @@ class FileUrls(BaseModel):
     """Which results to sign."""
 
     request_id: Text = Field(max_length=64)
-    file_list: list[Text] = Field(max_length=100_000)
+    file_list: list[Text] = Field(max_length=10_000)
     scheme: Literal["http", "xrootd"] | None = None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 
 import pytest
 
@@ -105,6 +106,18 @@ def test_what_no_data_could_answer_is_refused(language, selection, problem):
 def test_size_and_depth_have_limits(language, selection):
     with pytest.raises(RequestError):
         require_selection(language, selection, LIMITS)
+
+
+def test_trees_times_expressions_are_not_planned_one_by_one():
+    """More than a million pairs in a text of half a megabyte."""
+    names = [f"t{n}" for n in range(40_000)]
+    for trees in (names, dict.fromkeys(names, "same")):
+        begin = time.process_time()
+        text = json.dumps([{"treename": trees, "expressions": ["a + b"] * 40}])
+        require_selection("uproot-raw", text, LIMITS)
+        assert time.process_time() - begin < 20
+    with pytest.raises(RequestError, match="treename"):
+        require_selection("uproot-raw", '[{"treename": ["a", 1]}]', LIMITS)
 
 
 def test_the_operators_limits_count():
