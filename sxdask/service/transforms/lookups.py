@@ -285,11 +285,7 @@ class Lookups:
     def _finder(self, address: Address) -> Finder:
         if address.scheme in {"", "file"}:
             raise RequestError("a dataset of the service is no local path")
-        if address.tree is not None:
-            raise RequestError(
-                f"the dataset's name holds the tree {address.tree!r}",
-                hint="name the tree in the selection",
-            )
+        _require_no_tree(address.tree)
         if "://" in address.name:
             self._require_open(address.name)
         return self._finder_of(finder_name(address))
@@ -307,8 +303,11 @@ class Lookups:
     ) -> Iterator[FileEntry]:
         """Yield files of which no address was seen before."""
         most = load_settings().max_files
+        is_catalog = lookup.record.did_finder == "catalog"
         for count, entry in enumerate(entries):
             lookup.heard = time.monotonic()
+            if not is_catalog:  # which may name a tree for the native API
+                _require_no_tree(entry.tree)
             if count >= most:
                 raise RequestTooLargeError(
                     f"the dataset has more than {most} files", hint="add ?files=N"
@@ -333,6 +332,13 @@ class Lookups:
             lookup.heard = time.monotonic()
         self._wake()
         return len(files)
+
+
+def _require_no_tree(tree: str | None) -> None:
+    if tree is not None:
+        raise RequestError(
+            f"the dataset's name holds the tree {tree!r}", hint="name the tree in the selection"
+        )
 
 
 def _registered(name: str) -> Finder:

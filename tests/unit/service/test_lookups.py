@@ -199,6 +199,14 @@ def test_a_name_that_cannot_be_is_refused_before_a_finder_is_asked(store, look, 
     assert word in found.reason
 
 
+def test_a_tree_is_no_part_of_a_dataset_here_but_in_the_catalog(store, look):
+    file = FileEntry("root://a//x.root", "Events")
+    _, made, _ = look(Plain([[file]]), "rucio://scope:name:Events")
+    assert ended(store, made).lookup_status == "bad_name"
+    _, made, _ = look(Plain([[file]]), "catalog://mine")
+    assert ended(store, made).lookup_status == "complete"
+
+
 def test_what_passes_is_tried_again_and_no_file_is_doubled(store, look):
     cut_off = [*numbered(CHUNK + 3), ReadFailedError("connection reset")]
     finder = Streaming([cut_off, numbered(CHUNK + 10)])
