@@ -110,20 +110,26 @@ def test_resources_that_are_none_are_told(resources, problem, tmp_path):
     assert problem in done.output
 
 
-def test_a_batch_is_queued_and_shown_and_worked_off(lab, nanoaod, tmp_path):
+def test_a_batch_is_queued_shown_and_cancelled(lab, nanoaod, tmp_path):
     folder = ["--folder", str(tmp_path / "queue")]
     recipe = tmp_path / "recipe.yaml"
-    values = {"dataset": {"files": str(nanoaod)}, "where": "nMuon == 2", "select": ["event"]}
-    recipe.write_text(json.dumps(values))
-    place = ["--cluster", "local", "--cluster-option", "workers=1"]
-    out = ["--to", str(tmp_path / "out")]
+    recipe.write_text(json.dumps({"dataset": {"files": str(nanoaod)}, "select": ["event"]}))
     (job,) = json.loads(
-        sxdask("batch", "submit", str(recipe), *place, *out, "--hold", "--json", *folder)
+        sxdask("batch", "submit", str(recipe), "--cluster", "lab", "--hold", "--json", *folder)
     )
-    assert job["state"] == "queued"
-    assert "is done" in sxdask("batch", "work", *place, *folder)
+    assert (job["id"], job["state"], job["cluster"]) == (1, "queued", "lab")
+    assert "queued" in sxdask("batch", "list", *folder)
+    assert sxdask("batch", "logs", "1", *folder) == ""
+    assert "1 cancelled" in sxdask("batch", "cancel", "1", *folder)
     (job,) = json.loads(sxdask("batch", "list", "--json", *folder))
-    assert (job["state"], job["attempts"]) == ("done", 1)
-    assert '"rows": 2698' in sxdask("batch", "logs", "1", *folder)
-    assert "1 done" in sxdask("batch", "cancel", "1", *folder)
-    assert (tmp_path / "out" / "recipe" / "manifest.json").exists()
+    assert job["state"] == "cancelled"
+
+
+def test_a_cluster_that_is_none_is_told_before_anything_is_queued(lab, tmp_path):
+    arguments = ["batch", "submit", "a.yaml", "--cluster", "nowhere"]
+    done = CliRunner().invoke(
+        app, [*arguments, "--folder", str(tmp_path / "queue")], prog_name="sxdask"
+    )
+    assert done.exit_code == 2
+    assert "there is no cluster 'nowhere'" in done.output
+    assert not (tmp_path / "queue").exists()

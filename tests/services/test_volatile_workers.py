@@ -97,6 +97,10 @@ def test_results_are_exact_though_a_worker_is_ended_every_few_seconds(
                 while not preemption.kills:  # a run that was quicker than the first kill
                     disturbed[-1] = run(client)
             kills += preemption.kills
+            line = f"{quiet[-1]:.1f} s and {disturbed[-1]:.1f} s with {preemption.kills} kills"
+            with capsys.disabled():
+                sys.stdout.write(f"\n{SEED}.{len(quiet)} exact, {line}")
+                sys.stdout.flush()
     with capsys.disabled():
         sys.stdout.write(
             f"\n{RUNS} runs of {query.summary.partitions} partitions on two volatile workers, "

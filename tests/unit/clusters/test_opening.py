@@ -82,7 +82,7 @@ def test_no_worker_in_the_stated_time_is_one_line_with_what_the_platform_says():
         ClusterError, match=r"'lab' has no worker after 0\.5 s: 0/3 nodes"
     ) as caught:
         Cluster("lab", Hopeless(), wait_s=0.5).start()
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60  # imports included, on a busy machine
     assert "\n" not in caught.value.problem
 
 
