@@ -165,6 +165,7 @@ class Service:
         )
         secret = settings.secret("token_secret") or kept_secret(folder / "token-secret")
         own = objects[OBJECT_STORE]  # its keys may have been made just now
+        own.ping()  # an operator hears of it now, and not users later
         logs.redaction.hide(secret, own.secret_key, own.client_access().secret_key)
         parts = Parts(
             store=store,

@@ -138,7 +138,8 @@ def test_a_mistake_beside_a_secret_does_not_show_it(write):
 
 
 def test_there_is_no_secret_by_default():
-    assert {name: getattr(load_service_settings(), name) for name in SECRETS} == dict.fromkeys(SECRETS)
+    settings = load_service_settings()
+    assert {name: getattr(settings, name) for name in SECRETS} == dict.fromkeys(SECRETS)
 
 
 def test_every_setting_and_limit_is_described():
