@@ -94,7 +94,7 @@ def test_everything_that_is_imported_is_declared() -> None:
         for name in imported_names(path)
     }
     for module in sorted(imported - sys.stdlib_module_names - {"sxdask"}):
-        names = {name.lower() for name in owners.get(module, [module])}
+        names = {name.lower().replace("_", "-") for name in owners.get(module, [module])}
         assert names & (declared | AMBIENT), f"{module} is imported and not declared"
 
 

@@ -161,3 +161,35 @@ def require_no_secrets(service: ServedX, known: list[str]) -> None:
     assert len(refused) >= 100
     assert "Traceback" not in written
     assert "defect" not in written
+
+
+def test_the_official_client_brings_its_token_in_three_ways(service, official_client, tmp_path):
+    refresh, access = user(service, "carol")
+    file = tmp_path / "token"
+    file.write_text(f"{access}\n")
+    code = """
+import os
+from servicex.servicex_adapter import ServiceXAdapter
+
+async def ask(token, file):
+    os.environ.pop("BEARER_TOKEN_FILE", None)
+    if file:
+        os.environ["BEARER_TOKEN_FILE"] = file
+    try:
+        return len(await ServiceXAdapter(VALUES["url"], token).get_transforms())
+    except Exception as error:
+        return type(error).__name__
+
+async def main():
+    ways = [(VALUES["refresh"], None), (None, VALUES["file"]), (None, None), ("no token", None)]
+    tell([await ask(*way) for way in ways])
+
+asyncio.run(main())
+"""
+    url = service.url
+    assert official_client.run(code, url=url, refresh=refresh, file=file) == [
+        0,
+        0,
+        "AuthorizationError",
+        "AuthorizationError",
+    ]
