@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastapi import FastAPI
+    from sqlalchemy import Engine
 
     from sxdask.service.transforms.ports import DatasetFile, Transform
 
@@ -70,6 +71,11 @@ def make_parts(folder: Path, **policy: Any) -> Parts:
     """Return the parts of a service with an empty database in `folder`."""
     database = open_database(f"sqlite:///{folder / 'service.db'}")
     upgrade(database)
+    return parts_on(database, folder, **policy)
+
+
+def parts_on(database: Engine, folder: Path, **policy: Any) -> Parts:
+    """Return the parts of a service on a database that has its tables."""
     return Parts(
         store=SqlStore(database),
         users=Users(database),
