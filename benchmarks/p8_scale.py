@@ -58,8 +58,9 @@ def rows(runs: int) -> list[Row]:
         # Processor time: the machine may have other work to do.
         cost, least = (item["compile_cpu"] + item["cpu"] for item in (facts, small))
         growth = cost / least / times
-        linear = (growth, 1.5) if size > SIZES[0] else (None, None)
-        listed.append(Row("P8", f"{what}, as a run", ours, "linear", *linear, at_most=True))
+        ratio, target = (growth, 1.5) if size > SIZES[0] else (None, None)
+        name = f"{what}, as a run"
+        listed.append(Row("P8", name, ours, "linear", ratio, target, at_most=True))
         graph = (
             f"build {span(facts['build'])}, submit {span(facts['submit'])}, all "
             f"{span(facts['graph'])}, {size / facts['graph']:,.0f} a second; processor time "

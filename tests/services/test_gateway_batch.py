@@ -139,6 +139,6 @@ def test_a_recipe_whose_cluster_vanished_is_run_again_on_a_new_one(
 
 def cmd(process: psutil.Process) -> list[str]:
     try:
-        return process.cmdline()
+        return list(process.cmdline())
     except psutil.Error:
         return []

@@ -99,7 +99,7 @@ def test_what_a_dead_slot_was_at_is_queued_again(queue, recipe):
 def test_a_slot_of_another_machine_is_dead_when_it_says_nothing(queue, recipe, monkeypatch):
     submit(queue, recipe)
     with monkeypatch.context() as patch:
-        patch.setattr(module.socket, "gethostname", lambda: "elsewhere")
+        patch.setattr("socket.gethostname", lambda: "elsewhere")
         slot = queue.enter("local", "{}", pid=1)
     queue.claim(slot, "local", "{}")
     queue.recover()

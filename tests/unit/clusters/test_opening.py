@@ -25,26 +25,32 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.setenv("SXDASK_CLUSTERS", str(path))
 
 
+def local(cluster: Cluster) -> LocalBackend:
+    assert isinstance(cluster.backend, LocalBackend)
+    return cluster.backend
+
+
 def test_options_win_over_resources_and_these_over_the_file(lab):
     found = open_cluster("lab", resources={"threads_per_worker": 3, "maximum": 8}, maximum=5)
     assert found.bounds == (0, 5)
-    assert found.backend.threads_per_worker == 3
+    assert local(found).threads_per_worker == 3
+    assert found.worker is not None
     assert found.worker.s3_profile == "atlas"
 
 
 def test_a_number_of_workers_rules_out_bounds_of_a_layer_below(lab):
     assert open_cluster("lab", resources={"workers": 3}).bounds is None
-    assert open_cluster("lab", workers=3).backend.workers == 3
+    assert local(open_cluster("lab", workers=3)).workers == 3
     assert open_cluster("local", resources={"workers": 3}, maximum=4).bounds == (0, 4)
 
 
 def test_what_a_place_does_not_let_choose_is_passed_over_in_resources_only():
     found = open_cluster("tcp://host:1", resources={"workers": 3, "memory_limit": 10**9})
     assert found.bounds is None
-    assert open_cluster("local", resources={"image": "x"}).backend.workers is None
+    assert local(open_cluster("local", resources={"image": "x"})).workers is None
     with pytest.raises(RequestError, match="'image'") as caught:
         open_cluster("local", image="x")
-    assert "threads_per_worker" in caught.value.hint
+    assert "threads_per_worker" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(

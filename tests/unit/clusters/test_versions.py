@@ -40,7 +40,8 @@ def test_the_package_and_the_two_versions_are_named():
 
 
 def test_a_package_that_differs_at_many_workers_is_named_once():
-    (found,) = differences(answer({}, *[{"uproot": "5.6.0"}] * 40))
+    old: dict[str, str | None] = {"uproot": "5.6.0"}
+    (found,) = differences(answer({}, *[old] * 40))
     assert str(found) == "uproot 5.7.7 here, 5.6.0 at worker tcp://w0:1 and 39 more"
 
 
