@@ -97,7 +97,7 @@ class Campaign:
                 process = self.client.start(
                     DELIVER,
                     cuts=[
-                        f"(MET_pt > {cut}) & (event >= {-DELIVERIES * number - at})"
+                        f"(MET_pt > {cut}) & (MET_pt > {-1 - DELIVERIES * number - at})"
                         for at, cut in enumerate(cuts)
                     ],
                     # A dataset that is new has to be looked up, at the moment of some kills.
@@ -123,9 +123,10 @@ class Campaign:
                     self.tolls.stored += item["files-completed"]
                 self.tolls.kills += 1
                 self.tolls.files += FILES * DELIVERIES
+                self.tolls.seconds = time.monotonic() - begun
+                print(f"\n{self.tolls}", flush=True)  # noqa: T201  the figures of a campaign
                 for folder in self.client.home.glob("cache-*"):
                     shutil.rmtree(folder, ignore_errors=True)
-        self.tolls.seconds = time.monotonic() - begun
 
     def wait_for(self, service: ServedX, chance: random.Random) -> list[dict[str, Any]]:
         """Wait until all deliveries are submitted, and some time; return their states."""
@@ -220,5 +221,4 @@ def campaign(
 
 def test_clients_that_wait_get_every_file_once_whenever_the_service_is_killed(campaign):
     campaign.run(random.Random(SEED))  # noqa: S311  moments to kill at
-    print(f"\n{campaign.tolls}")  # noqa: T201  the figures of a campaign
     assert campaign.tolls.kills == KILLS
