@@ -74,7 +74,7 @@ class Plane(Place):
             if name.startswith("localhost/") and not name.endswith((f":{images.tag}", ":1")):
                 self.ctr("images", "remove", name)
 
-    def wait_ready(self, seconds: float = 90) -> None:
+    def wait_ready(self, seconds: float = 300) -> None:
         """Wait until the API server answers and the node takes pods."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
