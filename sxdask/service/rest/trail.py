@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("sxdask.service.requests")
 _ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})
-_QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+# What machines ask for again and again, and pages that are open.
+_QUIET: Final = frozenset(
+    {
+        *("/healthz", "/readyz", "/metrics", "/static/{name}"),
+        *("/dashboard/live", "/transformation-request/{request_id}/live"),
+    }
+)
 
 
 class Trail:
