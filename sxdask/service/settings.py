@@ -66,7 +66,8 @@ def _known_limits(value: Any) -> Any:
     names = set(EngineLimits.__dataclass_fields__) - _NOT_LIMITS
     for name in value if isinstance(value, dict) else ():
         if name not in names:
-            raise ValueError(f"there is no limit {name!r}: {close_names(str(name), names) or ''}")
+            hint = close_names(str(name), names) or f"there are {', '.join(sorted(names))}"
+            raise ValueError(f"there is no limit {name!r}: {hint}")
     return value
 
 
