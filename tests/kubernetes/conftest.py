@@ -24,7 +24,7 @@ from tests.kubernetes.build import kubernetes_programs
 from tests.kubernetes.images import OPERATOR, WORKER, Images, project_images
 from tests.kubernetes.kind import has_kind, running_kind
 from tests.kubernetes.packages import install_packages
-from tests.kubernetes.place import Place, eventually
+from tests.kubernetes.place import Place
 from tests.kubernetes.plane import OUTSIDE, running_plane
 
 if TYPE_CHECKING:
@@ -177,11 +177,12 @@ def nothing_is_left(place: Place, namespace: str) -> Iterator[None]:
     yield
     kinds = "pods,deployments,services,daskclusters,daskworkergroups,daskautoscalers"
     selector = "--selector=dask.org/cluster-name"
-    eventually(
-        lambda: not place.get(kinds, "--namespace", namespace, selector),
-        120,  # a process that ignores being asked is ended after its grace
-        "objects of Dask stay",
-    )
+    where = ("--namespace", namespace, selector)
+    # A process that ignores being asked is ended after its grace.
+    end = time.monotonic() + 120
+    while (left := place.get(kinds, *where)) and time.monotonic() < end:
+        time.sleep(0.5)
+    assert not left, [f"{item['kind']}/{item['metadata']['name']}" for item in left]
 
 
 @pytest.fixture

@@ -26,6 +26,12 @@ def main(options: str) -> None:
         backend.adapt(1, 2)
     finally:
         backend.close()
+    broken = KubernetesBackend(**json.loads(options) | {"image": "none:1", "pull_policy": "Never"})
+    try:
+        broken.start()
+    except ClusterError as error:
+        if "cannot be pulled" not in error.problem:
+            raise
     print("all of it worked", flush=True)  # noqa: T201 - read by the test
 
 

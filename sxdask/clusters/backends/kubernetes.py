@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _POLL_S: Final = 0.3
 _TRIES: Final = 4
 _MANY: Final = 10_000
+_LATE_S: Final = 5.0
 
 
 class KubernetesBackend(ClusterBackend):
@@ -54,6 +55,7 @@ class KubernetesBackend(ClusterBackend):
         self.options: KubernetesOptions = kubernetes_options(options)
         self.name = ""
         self._access: Access | None = None
+        self._is_created = self._is_complete = False
         self._client: Any = None
 
     def start(self) -> Any:
@@ -70,6 +72,7 @@ class KubernetesBackend(ClusterBackend):
         options = self.options
         access = self._access = Access(options.namespace)
         # Names are never used twice: pods of an older cluster may still be ending.
+        self._is_created = self._is_complete = False
         self.name = f"{options.prefix}-{uuid4().hex[:8]}"
         owner = options.owner or (f"Pod/{socket.gethostname()}" if in_cluster() else None)
         reference = owner_reference(access.owner(owner)) if owner else None
@@ -78,8 +81,10 @@ class KubernetesBackend(ClusterBackend):
             if self.bounds is not None:  # more would be taken away again, one at a time
                 options = options.model_copy(update={"workers": self.bounds[0]})
             access.create("daskclusters", dask_cluster(self.name, options, owner=reference))
+            self._is_created = True
             self._await_scheduler(access)
             self._connect(access)
+            self._is_complete = True
         except BaseException:
             self.close()
             raise
@@ -97,9 +102,24 @@ class KubernetesBackend(ClusterBackend):
         access, self._access = self._access, None
         if access is not None:
             try:
-                access.delete("daskclusters", self.name)
+                self._remove(access)
             finally:
                 access.close()
+
+    def _remove(self, access: Access) -> None:
+        """Delete the cluster, and what the operator may have made for it too late.
+
+        Workers are a group of their own, which belongs to the cluster only some
+        moments after it was made: a cluster that is gone by then leaves it behind.
+        """
+        if not self._is_created:
+            return
+        access.delete("daskclusters", self.name)
+        end = time.monotonic() + _LATE_S
+        while not self._is_complete and time.monotonic() < end:
+            if access.delete("daskworkergroups", f"{self.name}-default"):
+                return
+            time.sleep(_POLL_S)
 
     def adapt(self, minimum: int, maximum: int | None) -> None:
         """Let the operator follow what is queued; without a maximum a quota is the only one."""
@@ -112,7 +132,7 @@ class KubernetesBackend(ClusterBackend):
             return ""
         if self._access.get("daskclusters", self.name) is None:
             return f"the cluster {self.name!r} was removed, by somebody or as nobody used it"
-        fault = self._fault(self._access)
+        fault = self._fault(self._access, self._selector)
         return fault.line if fault else ""
 
     def _connect(self, access: Access) -> None:
@@ -148,7 +168,7 @@ class KubernetesBackend(ClusterBackend):
             if any(_is_ready(pod) for pod in pods):
                 return
             waited = time.monotonic() - started
-            if fault := self._fault(access):
+            if fault := self._fault(access, f"{self._selector},dask.org/component=scheduler"):
                 raise ClusterError(fault.line, hint=fault.hint, cluster=self.name)
             if not pods and waited > self.options.operator_s and not self._is_taken_up(access):
                 raise ClusterError(
@@ -171,10 +191,10 @@ class KubernetesBackend(ClusterBackend):
         found = access.get("daskclusters", self.name) or {}
         return bool(found.get("status", {}).get("phase"))
 
-    def _fault(self, access: Access) -> Fault | None:
+    def _fault(self, access: Access, selector: str) -> Fault | None:
         return find_fault(
-            access.pods(self._selector),
-            access.deployments(self._selector),
+            access.pods(selector),
+            access.deployments(selector),
             access.events(),
             unschedulable_s=self.options.unschedulable_s,
         )

@@ -108,8 +108,9 @@ class Access:
             items: list[dict[str, Any]] = found["items"]
             return items
 
-    def delete(self, plural: str, name: str) -> None:
-        """Delete an object and all that belongs to it, if it is there."""
+    def delete(self, plural: str, name: str) -> bool:
+        """Delete an object and all that belongs to it; say whether it was there."""
+        found = False
         with self._faults(f"delete {plural}"), _none_if_missing():
             self._custom.delete_namespaced_custom_object(
                 GROUP,
@@ -120,6 +121,8 @@ class Access:
                 propagation_policy="Background",
                 _request_timeout=_TIMEOUT_S,
             )
+            found = True
+        return found  # noqa: RET504 - a missing object leaves the block before it is set
 
     def pods(self, selector: str) -> list[dict[str, Any]]:
         """Return the pods with these labels."""
