@@ -111,6 +111,7 @@ def _seconds(url: str, files: list[str], number: int) -> float:
         "result-format": "parquet",
     }
     request_id = _ask(f"{url}/servicex/transformation", body)["request_id"]
+    state: Any = None
     end = time.monotonic() + _PATIENCE_S
     while time.monotonic() < end:
         state = _ask(f"{url}/servicex/transformation/{request_id}")

@@ -51,7 +51,7 @@ def pipe(path):
 @contextmanager
 def mute_server():
     """Serve a port that takes connections and says nothing."""
-    taken = []
+    taken: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         taking = threading.Thread(target=take, args=(server, taken))
         taking.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import awkward as ak
 import numpy as np
@@ -13,7 +14,7 @@ import uproot
 import sxdask as sx
 from sxdask.clusters.backends.local import LocalBackend
 from sxdask.datasets.model import FileEntry
-from sxdask.service.transforms.ports import DatasetFile
+from sxdask.service.transforms.ports import DatasetFile, EngineProgress
 from sxdask.service.transforms.states import Status
 from tests.transforms import laboratory, wait_until
 
@@ -178,6 +179,10 @@ class SlowFinder:
         return [FileEntry(self.path)]
 
 
+def has_results(lab, request_id, count):
+    return len(lab.results(request_id)) == count
+
+
 def test_files_of_a_dataset_are_worked_on_while_others_are_looked_for(
     tmp_path, client, nanoaod_files
 ):
@@ -190,7 +195,7 @@ def test_files_of_a_dataset_are_worked_on_while_others_are_looked_for(
         for number, path in enumerate(early, start=1):
             lab.store.add_files(dataset, [DatasetFile(0, (str(path),))])
             lab.engine.wake()
-            wait_until(lambda n=number: len(lab.results(request_id)) == n)
+            wait_until(partial(has_results, lab, request_id, number))
         assert lab.store.transform(request_id).state.status is Status.RUNNING
         finder.may_end.set()
         transform = lab.ended(request_id)
@@ -218,7 +223,7 @@ def test_progress_is_told_while_a_transform_runs_and_not_after(tmp_path, client,
     with laboratory(tmp_path, lambda: client, files=1) as lab:
         request_id = lab.submit(MUONS, nanoaod_files)
         wait_until(lambda: lab.engine.progress(request_id) is not None)
-        told = lab.engine.progress(request_id)
+        told = lab.engine.progress(request_id) or EngineProgress()
         assert told.queued + told.reading + told.computing + told.uploading <= 4
         lab.ended(request_id)
         wait_until(lambda: lab.engine.progress(request_id) is None)

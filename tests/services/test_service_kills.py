@@ -155,7 +155,8 @@ class Campaign:
         """Check that the events of every file are there, once."""
         assert len(paths) == len(set(paths)) == FILES
         for path in paths:
-            number = int(re.search(r"nano_(\d+)", path.rpartition("/")[2])[1])
+            (digits,) = re.findall(r"nano_(\d+)", path.rpartition("/")[2])
+            number = int(digits)
             assert events_in(path) == sorted(self.expected[number] & self.expected[-cut])
 
     def require_told(self, service: ServedX, request_id: str) -> None:

@@ -109,6 +109,7 @@ def test_a_file_that_kills_its_workers_is_told_as_that(client):
     future = client.submit(os._exit, 1, pure=False)
     wait_until(lambda: future.status == "error", 120)
     report = outcome(future, "a.root")
+    assert report is not None
     assert "workers that died" in report.message
     assert report.transient
 
@@ -187,5 +188,5 @@ def test_a_scheduler_that_is_killed_is_found_again_with_all_files(
         for name, count in ((request_id, 5), (more, 2)):
             assert lab.ended(name).state.completed == count
             lab.require_exact(name)
-    for client in clients:
-        client.close()
+    for made in clients:
+        made.close()

@@ -116,7 +116,7 @@ def test_a_try_is_overdue_long_after_its_worker_should_have_ended_it(course):
 def test_a_transform_that_waits_for_its_turn_is_no_standstill(course):
     assert standstill(course, [], (90.0, 0.0), 100.0, "") is None
     assert standstill(course, [], (150.0, 100.0), 100.0, "") is None  # others move on
-    assert "no worker" in standstill(course, [], (250.0, 100.0), 100.0, "no worker")
+    assert "no worker" in str(standstill(course, [], (250.0, 100.0), 100.0, "no worker"))
     work = works(course)[0]
     work.send("a", "name", 60.0)
     work.hear("w", "reading", 0, 0.0)
@@ -128,9 +128,9 @@ def test_a_transform_that_waits_for_its_turn_is_no_standstill(course):
 def test_a_transform_whose_files_are_not_found_says_so(course):
     looking = State(Status.LOOKUP)
     empty = Course(replace(course.transform, state=looking), 0.0)
-    assert "no file of its dataset" in standstill(empty, [], (101.0, 0.0), 100.0, "")
+    assert "no file of its dataset" in str(standstill(empty, [], (101.0, 0.0), 100.0, ""))
     empty.trouble = "the bucket cannot be made"
-    assert "the bucket cannot be made" in standstill(empty, [], (101.0, 0.0), 100.0, "")
+    assert "the bucket cannot be made" in str(standstill(empty, [], (101.0, 0.0), 100.0, ""))
 
 
 @pytest.mark.parametrize(
