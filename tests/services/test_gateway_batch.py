@@ -123,7 +123,7 @@ def test_a_batch_over_two_clusters_goes_on_when_the_gateway_is_restarted(
 def test_a_recipe_whose_cluster_vanished_is_run_again_on_a_new_one(
     alice: GatewayServer, queue: Queue, tmp_path: Path, make_nanoaod: Callable[..., Path]
 ) -> None:
-    files = [make_nanoaod(60_000, entries_per_cluster=200)]
+    files = [make_nanoaod(12_000, entries_per_cluster=100)]
     recipe = write_recipe(tmp_path / "long.yaml", files, 10.0, partition_bytes="1 kB")
     submit(queue, [recipe], tmp_path / "out", 1)
     wait_for(lambda: len(list((tmp_path / "out").rglob("part-*"))) > 5, 120)
