@@ -22,10 +22,12 @@ def client():
 
 
 @pytest.fixture
-def objects(s3_server, s3_environment):
-    assert s3_environment is not s3_server  # workers find credentials in their environment
+def objects(s3_environment):
+    """Return the store; workers find their credentials in the environment."""
     return S3Objects(
-        endpoint=s3_server.endpoint, access_key=s3_server.key, secret_key=s3_server.secret
+        endpoint=s3_environment.endpoint,
+        access_key=s3_environment.key,
+        secret_key=s3_environment.secret,
     )
 
 
