@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -16,6 +17,7 @@ from sqlalchemy import event
 from sxdask.core.errors import SystemFaultError
 from sxdask.service.database.connect import open_database, reading, writing
 from sxdask.service.database.store import SqlStore
+from sxdask.service.database.turn import Turn
 from sxdask.service.transforms.states import Status
 from tests.databases import good, of_files, sqlite_database
 
@@ -119,11 +121,32 @@ def test_a_file_that_another_program_holds_is_said(engine, tmp_path):
 
 
 def test_a_writer_that_hangs_is_said_by_the_others(engine, monkeypatch):
-    monkeypatch.setattr("sxdask.service.database.connect.WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("sxdask.service.database.connect.TURN_SECONDS", 0.1)
     with writing(engine), ThreadPoolExecutor(1) as pool:
         call = pool.submit(SqlStore(engine).submit, of_files("a"))
         with pytest.raises(SystemFaultError, match=r"other threads wrote for 0.1 s"):
             call.result()
+
+
+def test_writers_get_their_turn_in_the_order_of_asking():
+    turn = Turn()
+    order: list[int] = []
+    assert turn.acquire(1)
+    assert not turn.acquire(0.01)  # who gave up is not waited for
+
+    def write(number):
+        assert turn.acquire(30)
+        order.append(number)
+        turn.release()
+
+    with ThreadPoolExecutor(20) as pool:
+        for number in range(20):
+            pool.submit(write, number)
+            while len(turn._waiting) <= number:
+                time.sleep(0.001)
+        turn.release()
+    assert order == list(range(20))
+    assert turn.acquire(0)
 
 
 def test_what_is_no_database_file_is_said(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -18,12 +17,15 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 
 from sxdask.core.errors import MissingExtraError, RequestError, SxdaskError, SystemFaultError
+from sxdask.service.database.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WAIT_SECONDS: Final = 30
-"""How long a transaction waits for others before it fails."""
+"""How long a transaction waits for other programs before it fails."""
+TURN_SECONDS: Final = 240
+"""How long a thread waits for its turn: ServiceX's client waits 300 s for a submission."""
 # A service answers forty requests at a time; the engine and housekeeping come on top.
 _POOL: Final = {"pool_size": 20, "max_overflow": 40, "pool_timeout": WAIT_SECONDS}
 
@@ -81,7 +83,7 @@ def open_database(url: str) -> Engine:
     found = _checked(url)
     options: dict[str, Any] = dict(_POOL)
     if found.get_backend_name() == "sqlite":
-        options["execution_options"] = {"turn": Lock()}
+        options["execution_options"] = {"turn": Turn()}
     else:
         own = {name: value for name, value in _POSTGRES.items() if name not in found.query}
         options |= {"pool_pre_ping": True, "pool_recycle": 1800, "connect_args": own}
@@ -168,9 +170,9 @@ def _turn(engine: Engine) -> Iterator[None]:
     if turn is None:
         yield
         return
-    if not turn.acquire(timeout=WAIT_SECONDS):
+    if not turn.acquire(TURN_SECONDS):
         raise SystemFaultError(
-            f"the database is busy: other threads wrote for {WAIT_SECONDS} s",
+            f"the database is busy: other threads wrote for {TURN_SECONDS} s",
             hint="see whether its disk answers",
             database=shown(engine),
         )
