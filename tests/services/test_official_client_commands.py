@@ -95,13 +95,14 @@ def test_a_transform_is_listed_fetched_and_deleted(service, client, nanoaod_file
     title = "all events"
     paths = deliver(client, nanoaod_files[:2], title)
     (request_id,) = [name for name, known in transforms(service).items() if known == title]
-    table, listed, fetched, cached, deleted = run_commands(
+    table, listed, fetched, cached, deleted, _ = run_commands(
         client,
         ["transforms", "list"],
         ["transforms", "files", request_id],
         ["transforms", "download", request_id],
         ["cache", "list"],
         ["transforms", "delete", request_id],
+        ["cache", "delete", request_id],  # the command before fails before it does this
     )
     (row,) = [line.split() for line in table.splitlines() if request_id in line]
     assert [*row[:4], row[-1]] == [request_id, "all", "events", "Complete", "2"]
