@@ -34,7 +34,7 @@ DryRunOption = Annotated[
 ]
 
 
-def init(  # noqa: PLR0913 - one parameter an option
+def init(  # noqa: PLR0913, PLR0917 - one parameter an option
     globus: GlobusOption = Path("~/.globus"),
     vo: VoOption = None,
     namespace: NamespaceOption = None,

@@ -120,7 +120,9 @@ def test_every_registered_backend_can_be_loaded():
     found = {name: BACKENDS.load(name) for name in BACKENDS.names()}
     assert found["local"] is LocalBackend
     assert found["address"] is AddressBackend
-    assert all(issubclass(kind, ClusterBackend) for kind in found.values())
+    assert all(
+        isinstance(kind, type) and issubclass(kind, ClusterBackend) for kind in found.values()
+    )
 
 
 def test_a_cluster_that_does_not_follow_is_closed_by_force(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ def take_all(queue, most=1000):
 
 
 def test_a_small_transform_of_another_user_is_not_behind_a_large_one():
-    queue = FairQueue(Limits(4, 4, 4))
+    queue: FairQueue[Any] = FairQueue(Limits(4, 4, 4))
     queue.add("large", range(1000), user="a")
     assert [name for name, _ in take_all(queue)] == ["large"] * 4
     queue.add("small", range(2), user="b")
@@ -26,14 +27,14 @@ def test_a_small_transform_of_another_user_is_not_behind_a_large_one():
 
 
 def test_users_share_by_weight():
-    queue = FairQueue(Limits(40, 40, 40), {"b": 3.0})
+    queue: FairQueue[Any] = FairQueue(Limits(40, 40, 40), {"b": 3.0})
     queue.add("x", range(100), user="a")
     queue.add("y", range(100), user="b")
     assert Counter(name for name, _ in take_all(queue)) == {"x": 10, "y": 30}
 
 
 def test_a_users_transforms_take_turns_and_priority_goes_first():
-    queue = FairQueue(WIDE)
+    queue: FairQueue[Any] = FairQueue(WIDE)
     queue.add("one", "ab")
     queue.add("two", "cd")
     queue.add("urgent", "e", priority=5)
@@ -47,7 +48,7 @@ def test_a_users_transforms_take_turns_and_priority_goes_first():
 
 
 def test_what_is_over_a_limit_waits():
-    queue = FairQueue(Limits(10, 3, 2))
+    queue: FairQueue[Any] = FairQueue(Limits(10, 3, 2))
     queue.add("one", range(9), user="a")
     queue.add("two", range(9), user="a")
     assert Counter(name for name, _ in take_all(queue)) == {"one": 2, "two": 1}
@@ -57,7 +58,7 @@ def test_what_is_over_a_limit_waits():
 
 
 def test_a_lost_task_comes_again_first_and_a_removed_transform_does_not():
-    queue = FairQueue(WIDE)
+    queue: FairQueue[Any] = FairQueue(WIDE)
     queue.add("one", "abc")
     assert queue.take() == ("one", "a")
     queue.done("one")
@@ -76,8 +77,8 @@ def test_a_lost_task_comes_again_first_and_a_removed_transform_does_not():
 )
 def test_every_file_is_taken_once_within_the_limits(transforms, random):
     limits = Limits(5, 3, 2)
-    queue = FairQueue(limits)
-    wanted = Counter()
+    queue: FairQueue[Any] = FairQueue(limits)
+    wanted: Counter[tuple[str, int]] = Counter()
     for number, (user, count) in enumerate(transforms):
         queue.add(str(number), range(count), user=user)
         wanted.update((str(number), file) for file in range(count))
