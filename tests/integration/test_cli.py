@@ -158,5 +158,5 @@ def test_the_doctor_compares_versions_with_a_scheduler(monkeypatch):
     found = {item["name"]: item for item in json.loads(done.stdout)["findings"]}
     assert found["DASK_SCHEDULER_ADDRESS"]["status"] == "ok"
     assert found["dask versions"]["status"] == "ok", found["dask versions"]
-    assert found["dask versions"]["detail"] == "the same here and at 1 worker"
+    assert found["dask versions"]["detail"] == "the same here, at the scheduler and 1 worker"
     assert done.returncode == 0

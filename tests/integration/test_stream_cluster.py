@@ -191,7 +191,8 @@ def test_a_lost_scheduler_is_a_clear_error_and_no_hang():
 
 def test_a_cluster_without_workers_does_not_hang():
     with LocalBackend(1, threads_per_worker=1, processes=False) as client:
-        client.retire_workers(close_workers=True)
+        client.cluster.scale(0)  # a worker that only ends is replaced
+        client.sync(client.cluster._correct_state)
         runner = ClusterRunner(client, no_worker_seconds=0.5)
         with pytest.raises(SystemFaultError, match="no worker"):
             list(run_tasks(abs, [1, 2], runner=runner))

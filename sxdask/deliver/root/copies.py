@@ -67,7 +67,7 @@ def _write(directory: Any, name: str, found: Any) -> None:
         directory[name] = str(found) if found.classname == "TObjString" else found
     except (TypeError, AttributeError, NotImplementedError) as error:
         raise RequestError(
-            f"object {name!r} of class {found.classname} cannot be written",
+            f"object {name!r} of class {found.classname} cannot be written: {error}",
             hint="leave it out of copy_histograms",
             object=name,
         ) from error

@@ -143,7 +143,7 @@ def test_a_mistake_in_a_recipe_says_where(sxdask, recipe, command, change, statu
     [
         (["--overwrite"], "add --to"),
         (["--cluster", "tcp://127.0.0.1:1", "--workers", "2"], "--workers"),
-        (["--cluster", "slurm"], "no cluster backend 'slurm'"),
+        (["--cluster", "slurm"], "there is no cluster 'slurm'"),
     ],
 )
 def test_options_that_do_not_go_together(sxdask, recipe, args, said):
