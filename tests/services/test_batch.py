@@ -74,7 +74,7 @@ def test_what_is_queued_is_worked_off_and_mistakes_are_not_tried_again(queue, na
 
 
 def test_a_batch_outlives_the_death_of_the_process_that_works_it_off(queue, make_nanoaod, tmp_path):
-    file = make_nanoaod(12_000, entries_per_cluster=100)
+    file = make_nanoaod(40_000, entries_per_cluster=100)
     long = recipe(tmp_path, file, "long", partition_bytes="1 kB", where="MET_pt > 0")
     batch(queue, "submit", long, *PLACE, "--to", str(tmp_path / "out"))
     wait_for(lambda: len(list((tmp_path / "out").rglob("part-*"))) > 5)
@@ -87,11 +87,11 @@ def test_a_batch_outlives_the_death_of_the_process_that_works_it_off(queue, make
     assert (job.state, job.attempts) == ("done", 2)
     manifest = Manifest.load(str(tmp_path / "out" / "long"))
     assert manifest.verify() == []
-    assert manifest.rows == 12_000
+    assert manifest.rows == 40_000
 
 
 def test_a_job_that_runs_is_cancelled_within_seconds(queue, make_nanoaod, tmp_path):
-    file = make_nanoaod(12_000, entries_per_cluster=100)
+    file = make_nanoaod(100_000, entries_per_cluster=100)
     long = recipe(tmp_path, file, "long", partition_bytes="1 kB", where="MET_pt > 0")
     batch(queue, "submit", long, *PLACE, "--to", str(tmp_path / "out"))
     wait_for(lambda: len(list((tmp_path / "out").rglob("part-*"))) > 5)

@@ -72,7 +72,7 @@ def service(
 ) -> Iterator[ServedX]:
     folder = tmp_path_factory.mktemp("service")
     for file in files:
-        xrootd_server.put(f"nano/{file.name}", file.read_bytes())
+        xrootd_server.put(f"official/{file.name}", file.read_bytes())
     config = folder / "service.yaml"
     config.write_text(f"hosts: ['127.0.0.1:{xrootd_server.port}']\nallow_python: true\n")
     root = str(files[0].parent)
@@ -97,7 +97,7 @@ def delivered(client: OfficialClient, files: list[Path], xrootd_server: Any) -> 
         DELIVER,
         files=files,
         home=client.home,
-        glob=f"root://127.0.0.1:{xrootd_server.port}//data/nano/*.root",
+        glob=f"root://127.0.0.1:{xrootd_server.port}//data/official/*.root",
     )
     assert isinstance(found, dict)
     return found
