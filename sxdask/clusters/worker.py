@@ -50,6 +50,7 @@ class WorkerSettings(BaseModel):
 
     Paths are those of the worker. `threads` are the threads that decompress in
     one task; `memory_limit` is that of a worker whose platform sets none.
+    `niceness` (1 to 19) lets other programs of the machine go first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +65,7 @@ class WorkerSettings(BaseModel):
     ca_bundle: str | None = None
     threads: int | None = Field(default=None, ge=1)
     memory_limit: Bytes | None = None
+    niceness: int = Field(default=0, ge=0, le=19)
     cache_dir: str | None = None
     column_cache: str | None = Field(default=None, pattern="^(auto|on|off)$")
     column_cache_bytes: Bytes | None = None
@@ -147,6 +149,8 @@ class WorkerSetup(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
         os.environ.update(wanted)
         if self.settings.memory_limit is not None:
             worker.memory_manager.memory_limit = self.settings.memory_limit
+        if self.settings.niceness and worker.nanny is not None:  # the process is the worker's own
+            os.nice(max(0, self.settings.niceness - os.nice(0)))
         self.problems = [
             f"{name} {path!r} cannot be read"
             for name, path in self.settings.files.items()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 OBJECT_STORE: Final = "object-store"
 VOLUME: Final = "volume"
+_NICENESS: Final = 10  # of workers on the machine of the service
 
 
 def open_outside(settings: ServiceSettings, stack: ExitStack) -> tuple[dict[str, Any], Computing]:
@@ -29,10 +30,13 @@ def open_outside(settings: ServiceSettings, stack: ExitStack) -> tuple[dict[str,
     SxdaskError
         If one of them does not start.
     """
-    options: dict[str, Any] = {"workers": settings.workers}
-    if settings.cluster != "local":
-        options["wait_s"] = 0.0  # requests wait for workers, the service does not
-    computing = Computing(settings.cluster, **{**options, **settings.cluster_options})
+    options: dict[str, Any] = {"workers": settings.workers, **settings.cluster_options}
+    if settings.cluster == "local":
+        # Clients give a reply five seconds: on one machine, answers go before work.
+        options["worker"] = {"niceness": _NICENESS, **options.get("worker", {})}
+    else:
+        options.setdefault("wait_s", 0.0)  # requests wait for workers, the service does not
+    computing = Computing(settings.cluster, **options)
     if settings.embeds_store:
         store = _embedded(settings, stack, computing)
     else:

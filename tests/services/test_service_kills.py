@@ -129,13 +129,14 @@ class Campaign:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def wait_for(self, service: ServedX, chance: random.Random) -> list[dict[str, Any]]:
-        """Wait until all deliveries are submitted, and some time; return their states."""
+        """Wait until all deliveries are submitted, and some of their files done; return states."""
+        goal = chance.choice([0, 0, 1, 6, 15, 30, 45])
         known = {item["request_id"] for item in transforms(service) if item["finish-time"]}
         end = time.monotonic() + 120
         while time.monotonic() < end:
             new = [item for item in transforms(service) if item["request_id"] not in known]
-            if len(new) == DELIVERIES:
-                time.sleep(chance.choice([0, 0.2, 1, 2, 4, 8]) * chance.random())
+            if len(new) == DELIVERIES and sum(item["files-completed"] for item in new) >= goal:
+                time.sleep(0.3 * chance.random())
                 now = {item["request_id"]: item for item in transforms(service)}
                 return [now[item["request_id"]] for item in new]
             time.sleep(0.02)

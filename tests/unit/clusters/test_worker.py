@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sxdask.clusters.backends.local import LocalBackend
+from sxdask.clusters.opening import open_cluster
 from sxdask.clusters.worker import METRIC, WorkerSetup, setup_problems, worker_settings
 from sxdask.core.errors import RequestError
 
@@ -70,6 +71,20 @@ def test_a_worker_is_set_up_and_left_as_it_was(tmp_path: Path, monkeypatch):
         assert {"tasks", "failures", "bytes_read", "seconds", "cached_bytes"} <= set(metrics)
         client.unregister_worker_plugin(WorkerSetup.name)
         assert client.submit(os.environ.get, "X509_USER_PROXY", pure=False).result() is None
+
+
+def test_workers_of_their_own_processes_let_others_go_first():
+    with open_cluster("local", workers=1, worker={"niceness": 7}) as client:
+        assert list(client.run(os.nice, 0).values()) == [max(7, os.nice(0))]
+        assert client.submit(lambda: os.nice(0)).result() == max(7, os.nice(0))
+
+
+def test_a_worker_that_shares_its_process_leaves_it_as_it_is():
+    settings = worker_settings({"niceness": 7})
+    before = os.nice(0)
+    with LocalBackend(1, threads_per_worker=1, processes=False) as client:
+        client.register_plugin(WorkerSetup(settings))
+        assert os.nice(0) == before
 
 
 def test_a_file_that_a_worker_lacks_is_a_report_and_the_worker_lives(tmp_path: Path):
