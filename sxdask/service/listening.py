@@ -39,6 +39,9 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         family = socket.AF_INET6 if ":" in bare else socket.AF_INET
         found = socket.create_server((bare, port), family=family, backlog=_BACKLOG)
+        # Connections inherit it. asyncio leaves it out for a socket that was made before, and
+        # a reply of two parts then waits 40 ms for the client to acknowledge the first.
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         raise SystemFaultError(
             f"cannot listen on {host}:{port}: {error.strerror or error}",
