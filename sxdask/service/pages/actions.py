@@ -11,8 +11,7 @@ from sxdask.core.errors import RequestError
 from sxdask.service.auth.sessions import say
 from sxdask.service.pages.visitor import OwnForm, PageRoute, VisitorOf, is_local_path
 from sxdask.service.rest.parts import PartsOf, transform_of
-from sxdask.service.rest.transformations import forget
-from sxdask.service.transforms.states import CancelAsked
+from sxdask.service.rest.transformations import cancel_one, forget, try_failed_again
 
 ROUTER: Final = APIRouter(
     prefix="/transformation-request/{request_id}", route_class=PageRoute, include_in_schema=False
@@ -30,11 +29,10 @@ def cancel(
     """End a request that runs."""
     transform_of(parts, who, request_id)
     try:
-        parts.store.apply(request_id, CancelAsked())
+        cancel_one(parts, request_id)
     except RequestError as error:  # it ended while the page was read
         say(request.session, f"Nothing to cancel: {error.problem}", good=False)
     else:
-        parts.engine.wake()
         say(request.session, "The request is canceled. Files that were done are kept.")
     return _back(request_id, back)
 
@@ -44,11 +42,10 @@ def resubmit_failed(request: Request, request_id: str, parts: PartsOf, who: Visi
     """Try the files that failed again."""
     transform_of(parts, who, request_id)
     try:
-        count = parts.store.resubmit_failed(request_id)
+        count = try_failed_again(parts, request_id)
     except RequestError as error:
         say(request.session, error.problem.capitalize(), good=False)
     else:
-        parts.engine.wake()
         say(request.session, f"{count} files are tried again.")
     return _back(request_id)
 

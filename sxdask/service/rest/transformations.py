@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -111,8 +112,11 @@ def cancel_all(parts: PartsOf, who: CallerOf) -> JSONResponse:
             "This is not available when auth is disabled", hint="cancel transforms one by one"
         )
     mine = [item for item in parts.store.unfinished() if item.new.submitted_by == who.user_id]
-    canceled = [item.request_id for item in mine if _cancel(parts, item.request_id)]
-    parts.engine.wake()
+    canceled = []
+    for item in mine:
+        with suppress(RequestError):  # it has ended by itself meanwhile
+            cancel_one(parts, item.request_id)
+            canceled.append(item.request_id)
     return JSONResponse({"canceled": canceled})
 
 
@@ -204,9 +208,7 @@ def show_results(
 def cancel(request_id: str, parts: PartsOf, who: CallerOf) -> JSONResponse:
     """End a transform that runs."""
     transform_of(parts, who, request_id)
-    parts.store.apply(request_id, CancelAsked())
-    parts.engine.wake()
-    _log("canceled", request_id)
+    cancel_one(parts, request_id)
     return JSONResponse({"message": f"Canceled transformation request {request_id}"})
 
 
@@ -219,9 +221,7 @@ def cancel(request_id: str, parts: PartsOf, who: CallerOf) -> JSONResponse:
 def resubmit_failed(request_id: str, parts: PartsOf, who: CallerOf) -> JSONResponse:
     """Try the files that failed again, under the same id."""
     transform_of(parts, who, request_id)
-    count = parts.store.resubmit_failed(request_id)
-    parts.engine.wake()
-    _log(f"{count} failed files are tried again", request_id)
+    count = try_failed_again(parts, request_id)
     return JSONResponse({"message": f"{count} files are tried again", "files": count})
 
 
@@ -240,6 +240,33 @@ def delete(request_id: str, parts: PartsOf, who: CallerOf) -> JSONResponse:
         )
     forget(parts, found)
     return JSONResponse({"message": f"Transformation request {request_id} has been archived."})
+
+
+def cancel_one(parts: Parts, request_id: str) -> None:
+    """End a transform that runs.
+
+    Raises
+    ------
+    RequestError
+        If it has ended already.
+    """
+    parts.store.apply(request_id, CancelAsked())
+    parts.engine.wake()
+    _log("canceled", request_id)
+
+
+def try_failed_again(parts: Parts, request_id: str) -> int:
+    """Let the files that failed run again; return how many there are.
+
+    Raises
+    ------
+    RequestError
+        If the transform runs, or none failed.
+    """
+    count = parts.store.resubmit_failed(request_id)
+    parts.engine.wake()
+    _log(f"{count} failed files are tried again", request_id)
+    return count
 
 
 def forget(parts: Parts, found: Transform) -> None:
@@ -295,16 +322,6 @@ def sign(body: wire.FileUrls, parts: PartsOf, who: CallerOf) -> JSONResponse:
     urls = parts.objects[found.new.destination].sign(body.request_id, body.file_list, seconds)
     until = int(time.time()) + seconds
     return JSONResponse({"uris": {name: [url, {}, until] for name, url in urls.items()}})
-
-
-def _cancel(parts: Parts, request_id: str) -> bool:
-    """Cancel one of several transforms; False if it has ended by itself meanwhile."""
-    try:
-        parts.store.apply(request_id, CancelAsked())
-    except RequestError:
-        return False
-    _log("canceled", request_id)
-    return True
 
 
 def _log(message: str, request_id: str) -> None:
