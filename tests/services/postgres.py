@@ -12,7 +12,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -27,6 +26,7 @@ from sqlalchemy import URL
 
 from sxdask.service.database.connect import open_database
 from sxdask.service.database.migrate import upgrade
+from tests.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,10 +156,7 @@ def serve_postgres() -> Iterator[PostgresServer]:
             cwd=folder,
             **account,
         )
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port = found.getsockname()[1]
-        server = PostgresServer(folder, port)
+        server = PostgresServer(folder, free_port())
         server.start()
         try:
             yield server

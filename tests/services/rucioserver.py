@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import IN_CI, USER_CACHE_DIR
+from tests.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,9 +118,7 @@ def run_rucio(folder: Path) -> Iterator[RealRucio]:
     from rucio.common.config import clean_cached_config
 
     python = _environment()
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port = holder.getsockname()[1]
+    port = free_port()
     url, config = f"http://127.0.0.1:{port}", folder / "rucio.cfg"
     config.write_text(
         f"[common]\nlogdir = {folder}\nloglevel = ERROR\n"

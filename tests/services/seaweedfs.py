@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 import uuid
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.servers import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,17 +122,6 @@ class Bucket:
         self.client.delete_bucket(Bucket=self.name)
 
 
-def _free_ports(number: int) -> list[int]:
-    """Return ports that are free now, all held at once so that they differ."""
-    with ExitStack() as stack:
-        found = []
-        for _ in range(number):
-            holder = stack.enter_context(socket.socket())
-            holder.bind(("127.0.0.1", 0))
-            found.append(int(holder.getsockname()[1]))
-        return found
-
-
 def _command(folder: Path) -> tuple[list[str], str]:
     """Return the command line of a server below `folder` and its endpoint."""
     program = shutil.which("weed", path=str(Path(_python_folder())))
@@ -151,7 +141,7 @@ def _command(folder: Path) -> tuple[list[str], str]:
     (folder / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": identities}))
-    ports = _free_ports(2 * len(_SERVICES))
+    ports = free_ports(2 * len(_SERVICES))
     command = [program, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}"]
     for number, name in enumerate(_SERVICES):
         command += [f"-{name}.port={ports[number]}"]

@@ -13,7 +13,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import time
 import urllib.request
 from collections import Counter
@@ -25,6 +24,7 @@ import psutil
 import pytest
 import uproot
 
+from tests.servers import free_port
 from tests.services.official_client import OfficialClient, ServedX, served
 
 if TYPE_CHECKING:
@@ -208,9 +208,7 @@ def campaign(
         for cut in range(10, 15):
             chosen = events.event[events.MET_pt > cut].to_list()
             expected.setdefault(-cut, set()).update(chosen)
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port = int(holder.getsockname()[1])
+    port = free_port()
     data = tmp_path / "data"
     data.with_suffix(".yaml").write_text(f"hosts: ['127.0.0.1:{xrootd_server.port}']\n")
     client = OfficialClient(servicex_python, home)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from distributed import Client
 from sxdask.clusters.backends.local import LocalBackend
 from sxdask.service.transforms.cluster import outcome
 from sxdask.service.transforms.states import Status
+from tests.servers import free_port
 from tests.transforms import laboratory, wait_until
 
 MUONS = [{"treename": "Events", "expressions": ["Muon_pt", "MET_pt"], "cut": "nMuon >= 1"}]
@@ -118,9 +118,7 @@ class Processes:
     """A scheduler and a worker in processes of their own."""
 
     def __init__(self):
-        with socket.socket() as holder:
-            holder.bind(("127.0.0.1", 0))
-            self.port = holder.getsockname()[1]
+        self.port = free_port()
         self.running = []
         self.scheduler = self.start_scheduler()
         self.worker = self.start_worker()

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.servers import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -75,9 +77,7 @@ def run_xrootd() -> Iterator[XRootDServer]:
             as_user = ["-R", _USER]
             for place in (folder, *folder.iterdir()):
                 shutil.chown(place, _USER)
-        with socket.socket() as holder:
-            holder.bind(("127.0.0.1", 0))
-            port = holder.getsockname()[1]
+        port = free_port()
         config = folder / "xrootd.cfg"
         config.write_text(
             f"xrd.port {port}\n"
