@@ -6,6 +6,7 @@ added, as ``hadd`` does; anything else must be in one of the files only.
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -50,6 +51,7 @@ def copy_objects(directory: Any, copies: Copies) -> None:
     SchemaMismatchError
         If histograms of one name have different bins.
     """
+    _restore_models()
     with ExitStack() as stack:
         files = [
             stack.enter_context(open_root(url, dict(copies.storage_options))) for url in copies.urls
@@ -60,6 +62,25 @@ def copy_objects(directory: Any, copies: Copies) -> None:
                 owners.setdefault(name, []).append(file)
         for name, found in owners.items():
             _write(directory, name, _added([file[name] for file in found], name))
+
+
+def _restore_models() -> None:
+    """Put uproot's own models of ROOT classes back where a damaged file replaced them.
+
+    An object that claims an unknown version of a class makes uproot derive a model from
+    the file and keep it, for the whole process, in place of its own one of another
+    version; objects read with it cannot be written.
+    """
+    import uproot
+
+    for dispatch in list(uproot.classes.values()):
+        if not issubclass(dispatch, uproot.model.DispatchByVersion):
+            continue
+        module = sys.modules.get(dispatch.__module__)
+        for version in list(dispatch.known_versions):
+            own = getattr(module, f"{dispatch.__name__}_v{version}", None)
+            if own is not None:
+                dispatch.known_versions[version] = own
 
 
 def _write(directory: Any, name: str, found: Any) -> None:
