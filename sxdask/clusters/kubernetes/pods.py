@@ -135,6 +135,8 @@ def _pod(
         # Neither scheduler nor workers ask the API server for anything.
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        # As number one of its processes Python ignores being asked to end until it listens.
+        "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": grace_s,
     }
 
