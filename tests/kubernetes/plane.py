@@ -241,6 +241,8 @@ def _kubelet(folder: Path) -> dict[str, Any]:
         "clusterDNS": [ADDRESS],
         "clusterDomain": "cluster.local",
         "serializeImagePulls": False,
+        # Pods of tests ask for little, to fit; a limit of their time would be most of the wait.
+        "cpuCFSQuota": False,
     }
 
 
