@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sxdask.core.errors import RequestError, UnknownTreeError
 from sxdask.core.types import Schema
+from sxdask.pipeline.recent import lowered
 from sxdask.plan.explain import explain_text
 from sxdask.plan.explain_html import explain_html
 from sxdask.plan.fingerprint import fingerprint
@@ -100,14 +101,11 @@ def _lowered(output: Output, source: Source, progress: IndexProgress | None) -> 
         "partition_bytes": source.settings.partition_bytes,
         "partition_memory": source.settings.max_partition_memory,
     }
-    options = read_options(source)
     if output.function is not None:
-        from sxdask.graph.lower_function import lower_events
-
-        return lower_events(output, indexes, **sizes, options=options)
-    from sxdask.graph.lower import lower
-
-    return lower(output, indexes, **sizes, options=options)
+        from sxdask.graph.lower_function import lower_events as lower
+    else:
+        from sxdask.graph.lower import lower
+    return lowered(output, indexes, **sizes, options=read_options(source), lower=lower)
 
 
 def optimized_plan(plan: Plan, source: Source) -> tuple[Plan, tuple[Step, ...]]:

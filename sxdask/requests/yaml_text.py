@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -43,12 +45,8 @@ class YamlText:
         self.path = path
         text = _read(path)
         try:
-            loader = _StrictLoader(text)
-            try:
-                self._root = loader.get_single_node()
-                self.values: Any = loader.construct_document(self._root) if self._root else None
-            finally:
-                loader.dispose()
+            self._root, values = _read_yaml(text)
+            self.values: Any = deepcopy(values)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise RecipeError(
@@ -79,9 +77,25 @@ class YamlText:
         return node.start_mark.line + 1 if node is not None else 1
 
 
+@lru_cache(maxsize=64)
+def _read_yaml(text: str) -> tuple[yaml.Node | None, Any]:
+    """Return the nodes and the values of a text; both are shared by all who read the same.
+
+    PyYAML's parser in Python takes a quarter of the time of a small request whose result is kept;
+    the one in C overflows the stack at brackets that nest deeply.
+    """
+    loader = _StrictLoader(text)
+    try:
+        root = loader.get_single_node()
+        return root, loader.construct_document(root) if root else None
+    finally:
+        loader.dispose()
+
+
 def _child(node: yaml.Node | None, step: str | int) -> yaml.Node | None:
     if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in node.value if key.value == step), None)
+        # The last one counts: those that `<<` brings in come before.
+        return next((value for key, value in reversed(node.value) if key.value == step), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
         return node.value[step] if step < len(node.value) else None
     return None

@@ -8,7 +8,7 @@ import pytest
 
 from sxdask.core.errors import RecipeError
 from sxdask.requests.recipe import Generate, load_recipe
-from sxdask.requests.yaml_text import MAX_RECIPE_BYTES
+from sxdask.requests.yaml_text import MAX_RECIPE_BYTES, YamlText
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -193,3 +193,20 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, kind):
         path.write_text("a: " + "b" * MAX_RECIPE_BYTES)
     with pytest.raises(RecipeError, match=r"recipe\.yaml"):
         load_recipe(path)
+
+
+def test_a_text_that_is_read_twice_has_the_same_values_and_its_own(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("base: &base\n  met: MET_pt\nselect:\n  <<: *base\n  met: [MET_sumEt]\n")
+    first, second = YamlText(path), YamlText(path)
+    assert (
+        first.values
+        == second.values
+        == {
+            "base": {"met": "MET_pt"},
+            "select": {"met": ["MET_sumEt"]},
+        }
+    )
+    first.values["select"]["met"].append("changed")
+    assert second.values["select"]["met"] == YamlText(path).values["select"]["met"] == ["MET_sumEt"]
+    assert second.line(["select", "met"]) == 5

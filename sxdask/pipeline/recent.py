@@ -1,0 +1,81 @@
+"""Tables that were lowered lately: the same request over the same files is not lowered again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sxdask.plan.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sxdask.graph.lower import Lowered
+    from sxdask.plan.nodes import Output
+    from sxdask.rootio.index import FileIndex
+    from sxdask.rootio.model import ReadOptions
+
+_MOST_TABLES: Final = 32
+_MOST_PIECES: Final = 4096
+"""Of one table; what is larger takes long to run anyway, and much memory to keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A table, and all that it was made of but for the request."""
+
+    indexes: tuple[FileIndex, ...]
+    statistics: tuple[Mapping[str, Any], ...]
+    options: ReadOptions
+    table: Lowered
+
+    def is_of(self, other: _Kept) -> bool:
+        """Whether nothing was learned of the files since, and they are read in the same way."""
+        return (
+            len(self.indexes) == len(other.indexes)
+            and all(map(_is_same, self.indexes, other.indexes))
+            and all(map(_is_same, self.statistics, other.statistics))
+            and self.options == other.options
+        )
+
+
+_kept: OrderedDict[tuple[str, int, int], _Kept] = OrderedDict()
+_lock = threading.Lock()
+
+
+def lowered(
+    output: Output,
+    indexes: Sequence[FileIndex],
+    *,
+    partition_bytes: int,
+    options: ReadOptions,
+    partition_memory: int = 0,
+    lower: Callable[..., Lowered],
+) -> Lowered:
+    """Return what `lower` makes of the rest, or made of it lately in this process.
+
+    An index is one object as long as its file is the same, and so are its statistics.
+    """
+    sizes = {"partition_bytes": partition_bytes, "partition_memory": partition_memory}
+    name = (fingerprint(output), partition_bytes, partition_memory)
+    statistics = tuple(
+        item.zone_source.load() if item.zone_source is not None else {} for item in indexes
+    )
+    with _lock:
+        known = _kept.get(name)
+    if known is not None and known.is_of(_Kept(tuple(indexes), statistics, options, known.table)):
+        return known.table
+    table = lower(output, indexes, **sizes, options=options)
+    if len(table.pieces) + len(table.pruned) <= _MOST_PIECES:
+        with _lock:
+            _kept[name] = _Kept(tuple(indexes), statistics, options, table)
+            _kept.move_to_end(name)
+            while len(_kept) > _MOST_TABLES:
+                _kept.popitem(last=False)
+    return table
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or (isinstance(one, dict) and one == other == {})
