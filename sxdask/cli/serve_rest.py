@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from sxdask.service.assembly import Service
     from sxdask.service.settings import ServiceSettings
 
+# Python's own 5 ms are waited for by a thread that answers each time it comes back from the
+# database while another computes: most of the time that a reply of a busy service took.
+_SWITCH_S: Final = 0.0005
+
 
 def serve_rest(
     config: Path | None, flags: dict[str, Any], arrow: FlightOptions | None = None
@@ -30,6 +34,7 @@ def serve_rest(
     from sxdask.service.assembly import Service
     from sxdask.service.listening import listening
 
+    sys.setswitchinterval(float(__import__("os").environ.get("SWI", "0.005")))
     with listening(settings.host, settings.port) as listener:
         service = Service(settings, port=listener.getsockname()[1])
         try:

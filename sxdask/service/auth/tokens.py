@@ -5,7 +5,8 @@ from __future__ import annotations
 import hmac
 import time
 import uuid
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import jwt
@@ -18,6 +19,10 @@ _LEAST_SECRET: Final = 32
 ACCESS_SECONDS: Final = 6 * 3600
 MAX_TOKEN: Final = 4096
 """Characters of a token that is looked at; those that are made here have a few hundred."""
+_MOST_READ: Final = 4096
+"""Tokens whose signature is not computed again; clients send theirs with every question."""
+
+_EXPIRED: Final = "the token has expired"
 
 Kind = Literal["access", "refresh"]
 
@@ -59,6 +64,9 @@ class Tokens:
 
     secret: bytes
     previous: tuple[bytes, ...] = ()
+    _read: OrderedDict[tuple[Kind, str], dict[str, Any]] = field(
+        default_factory=OrderedDict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         for secret in (self.secret, *self.previous):
@@ -88,10 +96,20 @@ class Tokens:
         TokenRefusedError
             If it is not signed by this service, too old, or of the other kind.
         """
-        found = self._verified(token, kind)
+        found = self._read.get((kind, token))
+        if found is None:
+            found = self._verified(token, kind)
+        elif found.get("exp", float("inf")) <= time.time():
+            raise TokenRefusedError(_EXPIRED)
         if found["type"] != kind or not str(found["sub"]).isdecimal():
             raise TokenRefusedError(f"this is not a token for {kind}")
+        self._keep((kind, token), found)
         return Claims(int(found["sub"]), str(found["jti"]), str(found.get("parent", "")))
+
+    def _keep(self, token: tuple[Kind, str], found: dict[str, Any]) -> None:
+        self._read[token] = found  # of an ordered dict each of these steps is whole in every thread
+        while len(self._read) > _MOST_READ:
+            self._read.popitem(last=False)
 
     def _verified(self, token: str, kind: Kind) -> dict[str, Any]:
         required = ["sub", "jti", "type", "iat"] + (["exp"] if kind == "access" else [])
@@ -103,7 +121,7 @@ class Tokens:
                     )
                 )
             except jwt.ExpiredSignatureError as error:
-                raise TokenRefusedError("the token has expired") from error
+                raise TokenRefusedError(_EXPIRED) from error
             except jwt.InvalidTokenError:
                 continue
         raise TokenRefusedError("the token is not one of this service")

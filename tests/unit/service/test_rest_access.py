@@ -263,3 +263,23 @@ def test_a_large_body_is_for_who_has_a_token(site):
     alice = site.user("alice")
     answer = site.client.post(BASE, json=large, headers=site.headers(alice))
     assert "not JSON" in answer.json()["message"]
+
+
+def test_a_token_that_was_good_is_refused_when_it_has_expired(monkeypatch):
+    tokens = Tokens(b"s" * 32)
+    token = tokens.access(7, seconds=60)
+    assert tokens.read(token, "access") == tokens.read(token, "access")
+    with pytest.raises(TokenRefusedError, match="not a token for refresh"):
+        tokens.read(token, "refresh")
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(TokenRefusedError, match="expired"):
+        tokens.read(token, "access")
+
+
+def test_tokens_that_were_read_are_forgotten_before_there_are_too_many(monkeypatch):
+    monkeypatch.setattr("sxdask.service.auth.tokens._MOST_READ", 2)
+    tokens = Tokens(b"s" * 32)
+    made = [tokens.access(number) for number in range(5)]
+    assert [tokens.read(token, "access").user_id for token in made * 2] == [0, 1, 2, 3, 4] * 2
+    assert len(tokens._read) == 2
