@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -58,13 +59,18 @@ class Load:
     _lock: Lock = field(default_factory=Lock)
 
     def run(self, clients: Sequence[Sequence[Delivery]]) -> None:
-        """Let each client deliver what is its own, all at the same time."""
+        """Let each client deliver what is its own, all in one span of `poll_seconds`.
+
+        Users do not begin in the same millisecond, nor do their polls stay in step.
+        """
         with ThreadPoolExecutor(len(clients)) as pool:
-            for call in [pool.submit(self.deliver, own) for own in clients]:
+            later = [self.poll_seconds * place / len(clients) for place in range(len(clients))]
+            for call in list(map(pool.submit, repeat(self.deliver), clients, later)):
                 call.result()
 
-    def deliver(self, own: Sequence[Delivery]) -> None:
-        """Submit all that a client wants, then poll each until it is over."""
+    def deliver(self, own: Sequence[Delivery], later: float = 0.0) -> None:
+        """Submit after `later` seconds all that a client wants, then poll each until it is over."""
+        time.sleep(later)
         token = self.tokens[own[0].user]
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         with httpx.Client(base_url=self.url, headers=headers, timeout=60) as client:
