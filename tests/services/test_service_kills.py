@@ -1,8 +1,9 @@
 """``sxdask serve`` is killed while the official client waits: every file arrives exactly once.
 
-Several deliveries wait at each kill: some are being looked up, some are worked
-on or published, some are complete. The service is started again on the same
-port with the same data. ``SXDASK_SERVICE_KILLS`` says how often.
+Several deliveries wait at each kill. It comes in turn while datasets are looked up,
+while files are worked on, and when an object is published of which no row tells yet.
+The service is started again on the same port with the same data.
+``SXDASK_SERVICE_KILLS`` says how often.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import random
 import re
 import shutil
 import signal
+import sqlite3
 import time
 import urllib.request
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 import uproot
+from botocore.session import Session
 
 from tests.servers import free_port
 from tests.services.official_client import OfficialClient, ServedX, served
@@ -30,8 +33,9 @@ from tests.services.official_client import OfficialClient, ServedX, served
 if TYPE_CHECKING:
     from pathlib import Path
 
-KILLS = int(os.environ.get("SXDASK_SERVICE_KILLS", "1"))
+KILLS = int(os.environ.get("SXDASK_SERVICE_KILLS", "2"))
 SEED = int(os.environ.get("SXDASK_SERVICE_KILLS_SEED", "1"))
+MOMENTS = ("publishing", "looking up", "working")
 DELIVERIES = 5
 FILES = 12
 
@@ -55,6 +59,7 @@ class Tolls:
     """Counts over all kills."""
 
     kills: int = 0
+    moments: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     stored: int = 0
     files: int = 0
@@ -62,9 +67,13 @@ class Tolls:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        states = ", ".join(f"{name} {count}" for name, count in sorted(self.states.items()))
+        moments, states = (
+            ", ".join(f"{name} {count}" for name, count in sorted(found.items()))
+            for found in (self.moments, self.states)
+        )
         return (
-            f"{self.kills} kills, {sum(self.states.values())} deliveries waiting ({states}); "
+            f"{self.kills} kills ({moments}), "
+            f"{sum(self.states.values())} deliveries waiting ({states}); "
             f"{self.files} files delivered once, {self.stored} of them stored before the kill; "
             f"restart {min(self.restarts):.1f} to {max(self.restarts):.1f} s; {self.seconds:.0f} s"
         )
@@ -80,6 +89,7 @@ class Campaign:
     door: str
     expected: dict[int, set[int]]
     tolls: Tolls = field(default_factory=Tolls)
+    _store: tuple[ServedX, Any] | None = None
 
     def served(self) -> Any:
         """Start the service; a context manager."""
@@ -100,15 +110,20 @@ class Campaign:
                         f"(MET_pt > {cut}) & (MET_pt > {-1 - DELIVERIES * number - at})"
                         for at, cut in enumerate(cuts)
                     ],
-                    # A dataset that is new has to be looked up, at the moment of some kills.
-                    globs=[f"{self.door}/nano_{'*' * (1 + number)}.root" for _ in cuts],
+                    # Datasets that are new have to be looked up.
+                    globs=[
+                        f"{self.door}/{pattern(DELIVERIES * number + at)}"
+                        for at in range(len(cuts))
+                    ],
                     formats=[chance.choice(["parquet", "root-ttree"]) for _ in cuts],
                     run=number,
                     home=self.client.home,
                 )
                 stack.callback(process.kill)
-                waiting = self.wait_for(service, chance)
+                moment = MOMENTS[number % len(MOMENTS)]
+                waiting = self.wait_for(service, moment, chance)
                 self.kill(service)
+                self.tolls.moments[moment] += 1
                 killed = time.monotonic()
                 service = stack.enter_context(self.served())
                 self.tolls.restarts.append(time.monotonic() - killed)
@@ -128,19 +143,52 @@ class Campaign:
                 for folder in self.client.home.glob("cache-*"):
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def wait_for(self, service: ServedX, chance: random.Random) -> list[dict[str, Any]]:
-        """Wait until all deliveries are submitted, and some of their files done; return states."""
-        goal = chance.choice([0, 0, 1, 6, 15, 30, 45])
+    def wait_for(
+        self, service: ServedX, moment: str, chance: random.Random
+    ) -> list[dict[str, Any]]:
+        """Wait until all deliveries are submitted and it is the moment; return their states."""
+        goal = chance.choice([1, 6, 15, 30, 45]) if moment == "working" else 0
         known = {item["request_id"] for item in transforms(service) if item["finish-time"]}
         end = time.monotonic() + 120
         while time.monotonic() < end:
             new = [item for item in transforms(service) if item["request_id"] not in known]
-            if len(new) == DELIVERIES and sum(item["files-completed"] for item in new) >= goal:
+            if len(new) < DELIVERIES:
+                continue
+            states = {item["status"] for item in new}
+            is_before = bool(states & {"Submitted", "Pending Lookup"})
+            if moment == "looking up" and ("Lookup" in states or not is_before):
+                return new
+            if moment == "working" and sum(item["files-completed"] for item in new) >= goal:
                 time.sleep(0.3 * chance.random())
                 now = {item["request_id"]: item for item in transforms(service)}
                 return [now[item["request_id"]] for item in new]
-            time.sleep(0.02)
-        pytest.fail("the client does not submit all that it should")
+            if moment == "publishing" and any(
+                self.is_untold(service, item["request_id"]) for item in new
+            ):
+                return new
+        pytest.fail(f"the moment of {moment} did not come")
+
+    def is_untold(self, service: ServedX, request_id: str) -> bool:
+        """Whether an object is published that the database has no row of."""
+        query = "SELECT count(*) FROM results WHERE request_id = ?"
+        with closing(sqlite3.connect(f"file:{self.data}/service.db?mode=ro", uri=True)) as database:
+            (told,) = database.execute(query, (request_id,)).fetchone()
+        listing = self.store_of(service, request_id).list_objects_v2(Bucket=request_id)
+        return len(listing.get("Contents", ())) > int(told)
+
+    def store_of(self, service: ServedX, request_id: str) -> Any:
+        """Return a client of the object store, by what a status tells; it may only read."""
+        if self._store is None or self._store[0] is not service:
+            access = ask(service, f"/servicex/transformation/{request_id}")
+            made = Session().create_client(
+                "s3",
+                endpoint_url=f"http://{access['minio-endpoint']}",
+                aws_access_key_id=access["minio-access-key"],
+                aws_secret_access_key=access["minio-secret-key"],
+                region_name="us-east-1",
+            )
+            self._store = service, made
+        return self._store[1]
 
     def kill(self, service: ServedX) -> None:
         """Kill the service with all that it has started, as a machine that fails does."""
@@ -169,6 +217,15 @@ class Campaign:
         assert len({item["file-path"] for item in rows}) == len(rows) == FILES
         assert len({item["s3-object-name"] for item in rows}) == FILES
         assert stamps == sorted(set(stamps))
+
+
+def pattern(number: int) -> str:
+    """Return one of 1 024 globs that all match every file, and nothing else."""
+    gaps = "nano_.root"
+    return "".join(
+        ("*" if number >> place & 1 or letter == "." else "") + letter
+        for place, letter in enumerate(gaps)
+    )
 
 
 def ask(service: ServedX, path: str) -> Any:
