@@ -41,16 +41,17 @@ def database_url(settings: ServiceSettings) -> str:
     )
 
 
-def embedded_store(settings: ServiceSettings, server: SeaweedServer, profile: str) -> S3Objects:
+def embedded_store(settings: ServiceSettings, server: SeaweedServer, own_profile: str) -> S3Objects:
     """Return the object store that was started beside the service."""
     return server.objects(
         public_endpoint=settings.s3_public_endpoint,
         signature=settings.s3_signature,
-        profile=profile,
+        profile=_of_workers(settings, own_profile),
+        own_profile=own_profile,
     )
 
 
-def own_store(settings: ServiceSettings, profile: str) -> S3Objects:
+def own_store(settings: ServiceSettings, own_profile: str) -> S3Objects:
     """Return the object store that the operator has."""
     names = ("access_key", "secret_key", "reader_key", "reader_secret")
     return S3Objects(
@@ -58,9 +59,15 @@ def own_store(settings: ServiceSettings, profile: str) -> S3Objects:
         public_endpoint=settings.s3_public_endpoint,
         region=settings.s3_region,
         signature=settings.s3_signature,
-        profile=profile,
+        profile=_of_workers(settings, own_profile),
+        own_profile=own_profile,
         **{name: settings.secret(f"s3_{name}") for name in names},
     )
+
+
+def _of_workers(settings: ServiceSettings, own_profile: str) -> str:
+    """Return the profile that workers know: those of this machine know what the service does."""
+    return settings.s3_worker_profile or (own_profile if settings.cluster == "local" else "")
 
 
 def places_of(settings: ServiceSettings) -> Places:

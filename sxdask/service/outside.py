@@ -40,7 +40,8 @@ def open_outside(settings: ServiceSettings, stack: ExitStack) -> tuple[dict[str,
     if settings.embeds_store:
         store = _embedded(settings, stack, computing)
     else:
-        store = own_store(settings, _profile(settings, stack, own_store(settings, "")))
+        keys = own_store(settings, "")
+        store = own_store(settings, _profile(settings, stack, keys))
         stack.callback(computing.close)
         computing.client()
     objects: dict[str, Any] = {OBJECT_STORE: store}
@@ -62,7 +63,5 @@ def _embedded(settings: ServiceSettings, stack: ExitStack, computing: Computing)
 
 
 def _profile(settings: ServiceSettings, stack: ExitStack, keys: Any) -> str:
-    """Return the name under which workers find the keys of the object store."""
-    if settings.s3_worker_profile or settings.cluster != "local":
-        return settings.s3_worker_profile
+    """Return the name under which this process finds the keys of the object store."""
     return stack.enter_context(worker_profile(settings.data_dir, keys.access_key, keys.secret_key))

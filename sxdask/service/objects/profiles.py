@@ -1,4 +1,4 @@
-"""Credentials for workers on this machine: a profile by name, in a file that they find.
+"""Credentials of the object store by name, for this process and workers on this machine.
 
 Options of a storage travel in the graph, so they name a profile and hold no
 key. Workers started here inherit the variable that names the file. It begins

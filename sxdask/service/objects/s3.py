@@ -56,6 +56,8 @@ class S3Objects:
     profile
         Name under which workers find their credentials in their own files; empty
         where they have them in their environment.
+    own_profile
+        Name under which this process finds `access_key` and `secret_key`.
     """
 
     endpoint: str
@@ -67,6 +69,7 @@ class S3Objects:
     reader_secret: str = field(default="", repr=False)
     signature: Signature = "v2"
     profile: str = ""
+    own_profile: str = ""
 
     def __post_init__(self) -> None:
         for url in (self.endpoint, self.public_endpoint or self.endpoint):
@@ -96,14 +99,15 @@ class S3Objects:
         """Return ``s3://<bucket>``."""
         return f"s3://{require_request_id(request_id)}"
 
-    def storage_options(self) -> Mapping[str, object]:
-        """Return where the store is, and under which name workers find credentials."""
+    def storage_options(self, *, here: bool = False) -> Mapping[str, object]:
+        """Return where the store is, and under which name who writes finds credentials."""
         options: dict[str, object] = {
             "endpoint_url": self.endpoint,
             "client_kwargs": {"region_name": self.region},
             "config_kwargs": {"s3": {"addressing_style": "path"}},
         }
-        return options | ({"profile": self.profile} if self.profile else {})
+        profile = (here and self.own_profile) or self.profile
+        return options | ({"profile": profile} if profile else {})
 
     def sizes(self, request_id: str) -> Mapping[str, int]:
         """Return the bytes of each object; open uploads are none."""

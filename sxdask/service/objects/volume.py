@@ -42,7 +42,7 @@ class VolumeObjects:
         """Return the folder's path."""
         return str(self._folder(request_id))
 
-    def storage_options(self) -> Mapping[str, object]:
+    def storage_options(self, *, here: bool = False) -> Mapping[str, object]:  # noqa: ARG002
         """Return nothing: a mounted folder takes no options."""
         return {}
 

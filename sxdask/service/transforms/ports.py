@@ -287,8 +287,8 @@ class ObjectStore(Protocol):
         """Return the URL that workers write below."""
         ...
 
-    def storage_options(self) -> Mapping[str, object]:
-        """Return options for workers, without secrets."""
+    def storage_options(self, *, here: bool = False) -> Mapping[str, object]:
+        """Return options for workers, or for this process; without secrets."""
         ...
 
     def sizes(self, request_id: str) -> Mapping[str, int]:

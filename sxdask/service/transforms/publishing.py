@@ -83,5 +83,7 @@ class Publisher:
         return found
 
     def _store(self, transform: Transform) -> Store:
-        target, options = self.place(transform)
-        return open_store(target, dict(options))
+        objects = self._of(transform)
+        return open_store(
+            objects.target(transform.request_id), dict(objects.storage_options(here=True))
+        )
