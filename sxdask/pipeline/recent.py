@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from sxdask.rootio.model import ReadOptions
 
 _MOST_TABLES: Final = 32
-_MOST_PIECES: Final = 4096
-"""Of one table; what is larger takes long to run anyway, and much memory to keep."""
+_MOST_COLUMNS: Final = 30_000
+"""Columns of partitions, of all tables together: about 20 MB. What is larger takes long to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,12 @@ class _Kept:
     statistics: tuple[Mapping[str, Any], ...]
     options: ReadOptions
     table: Lowered
+
+    @property
+    def size(self) -> int:
+        """How many columns of how many partitions there are."""
+        pieces = len(self.table.pieces) + len(self.table.pruned)
+        return pieces * (1 + len(self.table.column_bytes))
 
     def is_of(self, other: _Kept) -> bool:
         """Whether nothing was learned of the files since, and they are read in the same way."""
@@ -67,14 +73,20 @@ def lowered(
         known = _kept.get(name)
     if known is not None and known.is_of(_Kept(tuple(indexes), statistics, options, known.table)):
         return known.table
-    table = lower(output, indexes, **sizes, options=options)
-    if len(table.pieces) + len(table.pruned) <= _MOST_PIECES:
+    made = _Kept(
+        tuple(indexes), statistics, options, lower(output, indexes, **sizes, options=options)
+    )
+    if made.size <= _MOST_COLUMNS:
         with _lock:
-            _kept[name] = _Kept(tuple(indexes), statistics, options, table)
-            _kept.move_to_end(name)
-            while len(_kept) > _MOST_TABLES:
+            _kept.pop(name, None)
+            _kept[name] = made
+            while len(_kept) > _MOST_TABLES or _size() > _MOST_COLUMNS:
                 _kept.popitem(last=False)
-    return table
+    return made.table
+
+
+def _size() -> int:
+    return sum(item.size for item in _kept.values())
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -75,3 +75,12 @@ def test_another_file_in_its_place_is_looked_at(file, lowered):
     write_nanoaod(file, 5_000, entries_per_cluster=1_000)
     assert asked(file).num_entries == 5_000
     assert len(lowered) == 2
+
+
+def test_tables_that_are_too_large_to_keep_are_lowered_again(file, lowered, monkeypatch):
+    monkeypatch.setattr("sxdask.pipeline.recent._MOST_COLUMNS", 12)
+    small = [asked(file) for _ in range(2)]
+    large = [asked(file, partition_bytes=1_000) for _ in range(2)]
+    assert small[0].pieces is small[1].pieces
+    assert large[0].pieces is not large[1].pieces
+    assert len(lowered) == 3
