@@ -107,17 +107,19 @@ class KubernetesBackend(ClusterBackend):
                 access.close()
 
     def _remove(self, access: Access) -> None:
-        """Delete the cluster, and what the operator may have made for it too late.
+        """Delete the cluster, and its workers.
 
-        Workers are a group of their own, which belongs to the cluster only some
-        moments after it was made: a cluster that is gone by then leaves it behind.
+        A cluster takes its workers along, but it stays itself for a minute where the
+        operator waits for its scheduler. Workers are a group of their own, which belongs
+        to the cluster only some moments after it was made: a cluster that is gone by
+        then would leave it behind.
         """
         if not self._is_created:
             return
         access.delete("daskclusters", self.name)
-        end = time.monotonic() + _LATE_S
-        while not self._is_complete and time.monotonic() < end:
-            if access.delete("daskworkergroups", f"{self.name}-default"):
+        end = time.monotonic() + (0 if self._is_complete else _LATE_S)
+        while not access.delete("daskworkergroups", f"{self.name}-default"):
+            if time.monotonic() >= end:
                 return
             time.sleep(_POLL_S)
 

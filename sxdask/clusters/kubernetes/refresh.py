@@ -85,8 +85,10 @@ def main(secret: str) -> None:
 
     try:
         end = refresh(Access(), secret, Path(os.environ["X509_USER_PROXY"]), datetime.now(UTC))
-    except SxdaskError as error:
-        raise SystemExit(str(error)) from None
+    except SxdaskError as error:  # in one line: the last of the log is what a user is shown
+        raise SystemExit(
+            f"{error.problem}; {error.hint}" if error.hint else error.problem
+        ) from None
     sys.stdout.write(f"{secret}: valid until {end:%Y-%m-%d %H:%M} UTC\n")
 
 
