@@ -24,7 +24,7 @@ from tests.kubernetes.build import kubernetes_programs
 from tests.kubernetes.images import OPERATOR, WORKER, Images, project_images
 from tests.kubernetes.kind import has_kind, running_kind
 from tests.kubernetes.packages import install_packages
-from tests.kubernetes.place import Place
+from tests.kubernetes.place import Place, is_going, of_dask, shown, staying
 from tests.kubernetes.plane import OUTSIDE, running_plane
 
 if TYPE_CHECKING:
@@ -142,15 +142,36 @@ def operator(place: Place, tag: str, chart: Path, helm: Callable[..., str]) -> s
     return name
 
 
+@pytest.fixture(scope="session")
+def left_by_tests(place: Place) -> Iterator[dict[str, str]]:
+    """Return the names of namespaces of tests that ended; they are empty at the end of all.
+
+    The operator takes a minute to let go of a cluster whose scheduler does not answer,
+    and the kubelet ten seconds to forget a pod: no test has to wait for that.
+    """
+    ended: dict[str, str] = {}
+    yield ended
+    end = time.monotonic() + 180
+    while (left := [item for name in ended for item in of_dask(place, name)]) and (
+        time.monotonic() < end
+    ):
+        time.sleep(0.5)
+    if ended:
+        place.kubectl("delete", "namespace", *ended, "--wait=false")
+    assert not left, [f"{shown(item)} of {ended[item['metadata']['namespace']]}" for item in left]
+
+
 @pytest.fixture
-def namespace(place: Place, operator: str) -> Iterator[str]:
-    """Return a namespace for one test; nothing that Dask made is left in it at the end."""
+def namespace(
+    place: Place, operator: str, left_by_tests: dict[str, str], request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """Return a namespace for one test; no cluster and no job of Dask stays in it."""
     name = f"test-{uuid4().hex[:8]}"
     place.kubectl("create", "namespace", name)
     yield name
     left = place.get("daskclusters,daskjobs", "--namespace", name)
-    place.kubectl("delete", "namespace", name, "--wait=false")
-    assert not left, f"left behind: {[item['metadata']['name'] for item in left]}"
+    left_by_tests[name] = request.node.name
+    assert not [item for item in left if not is_going(item)], f"left: {[*map(shown, left)]}"
 
 
 @pytest.fixture
@@ -173,16 +194,15 @@ def options(
 
 @pytest.fixture
 def nothing_is_left(place: Place, namespace: str) -> Iterator[None]:
-    """Check at the end that no pod, service or deployment of Dask stays."""
+    """Check at the end that every object of Dask is gone, or was told to go, or its cluster was.
+
+    `left_by_tests` sees to it that those that were told to are gone in the end.
+    """
     yield
-    kinds = "pods,deployments,services,daskclusters,daskworkergroups,daskautoscalers"
-    selector = "--selector=dask.org/cluster-name"
-    where = ("--namespace", namespace, selector)
-    # A process that ignores being asked is ended after its grace.
-    end = time.monotonic() + 120
-    while (left := place.get(kinds, *where)) and time.monotonic() < end:
-        time.sleep(0.5)
-    assert not left, [f"{item['kind']}/{item['metadata']['name']}" for item in left]
+    end = time.monotonic() + 60
+    while (left := staying(of_dask(place, namespace))) and time.monotonic() < end:
+        time.sleep(0.3)
+    assert not left, [*map(shown, left)]
 
 
 @pytest.fixture

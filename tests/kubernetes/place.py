@@ -77,6 +77,41 @@ def eventually(is_so: Callable[[], Any], seconds: float, complaint: str) -> Any:
     return found
 
 
+def of_dask(place: Place, namespace: str) -> list[dict[str, Any]]:
+    """Return all that belongs to a Dask cluster, and clusters and jobs themselves."""
+    where = ("--namespace", namespace)
+    parts = "pods,deployments,services,daskworkergroups,daskautoscalers"
+    return [
+        *place.get(parts, *where, "--selector=dask.org/cluster-name"),
+        *place.get("daskclusters,daskjobs", *where),
+    ]
+
+
+def is_going(item: dict[str, Any]) -> bool:
+    """Say whether an object was told to go."""
+    return "deletionTimestamp" in item["metadata"]
+
+
+def staying(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the objects that will not go, neither by themselves nor with their cluster."""
+    clusters = {
+        item["metadata"]["name"]
+        for item in items
+        if item["kind"] == "DaskCluster" and is_going(item)
+    }
+    return [
+        item
+        for item in items
+        if not is_going(item)
+        and item["metadata"].get("labels", {}).get("dask.org/cluster-name") not in clusters
+    ]
+
+
+def shown(item: dict[str, Any]) -> str:
+    """Return kind and name of an object."""
+    return f"{item['kind']}/{item['metadata']['name']}"
+
+
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)

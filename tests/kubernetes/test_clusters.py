@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import awkward as ak
 import pytest
+import yaml
 
 import sxdask as sx
 from sxdask.core.settings import load_settings
@@ -44,19 +46,48 @@ def running(place, namespace):
     return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
 
+@pytest.fixture
+def farm(options, shared, tmp_path):
+    """Return an environment for commands in which ``farm`` is a cluster that sees `shared`."""
+    mount = {"host_path": str(shared), "path": str(shared), "read_only": False}
+    named = {"backend": "kubernetes", "options": {**options, "workers": 2, "host_mounts": [mount]}}
+    file = tmp_path / "clusters.yaml"
+    file.write_text(yaml.safe_dump({"farm": named}))
+    return os.environ | {
+        "SXDASK_CLUSTERS": str(file),
+        "SXDASK_CACHE_DIR": str(shared / "recipes"),
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
 @pytest.mark.usefixtures("nothing_is_left")
-def test_three_recipes_give_what_they_give_here(mounted, shared):
+@pytest.mark.parametrize("name", ["dimuon_mass_window", "jet_ht", "electron_met"])
+def test_a_recipe_delivers_what_it_gives_here(name, farm, shared):
+    recipe = RECIPES / f"{name}.yaml"
     settings = replace(load_settings(), cache_dir=shared / "recipes")
-    names = ("dimuon_mass_window", "jet_ht", "electron_met")
-    queries = [sx.load(RECIPES / f"{name}.yaml", settings=settings) for name in names]
-    expected = [query.compute() for query in queries]
-    for path in (shared / "recipes").rglob("*"):
+    expected = sx.load(recipe, settings=settings).compute()
+    for path in (shared / "recipes", *(shared / "recipes").rglob("*")):
         path.chmod(0o755)
-    with sx.cluster("kubernetes", workers=2, **mounted) as client:
-        found = [query.compute(client=client) for query in queries]
-    for name, here, there in zip(names, expected, found, strict=True):
-        assert len(here) > 0, name
-        assert ak.array_equal(here, there), name
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "sxdask.cli", "run", str(recipe), "--cluster", "farm"),
+            *("--to", str(shared / name), "--format", "parquet", "--quiet", "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        env=farm,
+        umask=0,  # workers are another user
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == len(expected) > 0
+    objects = sorted((shared / name).glob("*.parquet"))
+    assert len(objects) == 2
+    found = ak.concatenate([ak.from_parquet(path) for path in objects])
+    assert sorted(found.fields) == sorted(expected.fields)
+    for field in expected.fields:
+        here, there = expected[field], found[field]
+        assert ak.all(ak.flatten(here, axis=None) == ak.flatten(there, axis=None)), field
 
 
 @pytest.mark.usefixtures("nothing_is_left")
@@ -112,8 +143,6 @@ def test_a_cluster_whose_program_was_killed_goes_when_it_is_idle(options, place,
         "cluster = sx.cluster('kubernetes', **json.loads(sys.argv[1]))\n"
         "cluster.start(); print('started', flush=True); time.sleep(600)\n"
     )
-    import json
-
     given = json.dumps(options | {"workers": 1, "idle_timeout_s": 40})
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", program, given],
@@ -149,8 +178,6 @@ def test_a_cluster_goes_with_its_owner(options, place, namespace):
 
 @pytest.mark.usefixtures("nothing_is_left")
 def test_a_program_that_ends_without_closing_leaves_nothing(options, place):
-    import json
-
     program = (
         "import sys, json; import sxdask as sx\n"
         "sx.cluster('kubernetes', **json.loads(sys.argv[1])).start()\n"

@@ -11,6 +11,7 @@ import trustme
 
 import sxdask as sx
 from tests.kubernetes.images import WORKER
+from tests.kubernetes.place import eventually
 
 STAND_IN = (
     "sh -c 'umask 077; cat /etc/sxdask/grid/usercert.pem /etc/sxdask/grid/userkey.pem "
@@ -33,13 +34,14 @@ def init(place, namespace, tag, globus, monkeypatch):
     """Return a function that runs ``sxdask cluster init`` with a command."""
     monkeypatch.setenv("KUBECONFIG", str(place.kubeconfig))
 
-    def run(command):
+    def run(command, *arguments):
         image = f"{WORKER}:{tag}"
         return subprocess.run(
             [
                 *(sys.executable, "-m", "sxdask.cli", "cluster", "init"),
                 *("--globus", str(globus), "--namespace", namespace, "--image", image),
                 *("--writer-image", image, "--command", command, "--wait", "90"),
+                *arguments,
             ],
             capture_output=True,
             text=True,
@@ -82,6 +84,18 @@ def test_the_proxy_is_made_mounted_and_kept(init, place, namespace, options, glo
     assert broken.returncode != 0
     assert "the command has not made a proxy" in broken.stderr
     assert proxy_in(place, namespace) == made
+
+
+def test_the_schedule_makes_the_next_proxy(init, place, namespace):
+    assert init(STAND_IN, "--schedule", "* * * * *").returncode == 0
+    made = proxy_in(place, namespace)
+    gone = '[{"op": "remove", "path": "/data/x509up"}]'
+    place.kubectl(
+        *("patch", "secret", "grid-proxy", "--namespace", namespace),
+        *("--type=json", f"--patch={gone}"),
+    )
+    assert not proxy_in(place, namespace)
+    eventually(lambda: proxy_in(place, namespace) == made, 120, "no job makes a proxy")
 
 
 def test_a_command_that_fails_is_told_by_its_last_line(init):

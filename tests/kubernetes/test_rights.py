@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.kubernetes.place import eventually
+from tests.kubernetes.place import eventually, staying
 
 CHART = Path(__file__).parents[2] / "cluster/helm/sxdask"
 SCENARIO = Path(__file__).with_name("scenario.py")
@@ -79,7 +79,7 @@ def outcome(place, namespace, options):
         # What could not be removed without the right to, goes with its owner.
         place.kubectl("delete", "pod", "scenario", "--namespace", namespace)
         eventually(
-            lambda: not place.get("daskclusters", "--namespace", namespace),
+            lambda: not staying(place.get("daskclusters", "--namespace", namespace)),
             60,
             "the cluster does not go with its pod",
         )
@@ -122,3 +122,4 @@ def test_the_role_of_the_chart_is_enough(outcome):
 def test_the_role_is_not_enough_without(outcome, resource, verb):
     how, said = outcome(without(resource, verb))
     assert how == "Failed", f"{verb} of {resource} is not needed: {said}"
+    assert f'cannot {verb} resource "{resource}"' in said
