@@ -107,6 +107,15 @@ def test_a_slow_consumer_bounds_the_results_on_the_cluster(client, tmp_path):
     assert tasks_on(client) == []
 
 
+def test_a_worker_lost_while_the_function_is_copied_from_it_costs_nothing(client, monkeypatch):
+    def replicate(futures):
+        raise AssertionError  # all that Dask's scheduler says then
+
+    monkeypatch.setattr(client, "replicate", replicate)
+    outcomes = run_tasks(lambda n: n + 1, range(20), runner=ClusterRunner(client))
+    assert sorted(item.value for item in outcomes) == list(range(1, 21))
+
+
 def test_an_error_arrives_as_what_it_is_with_the_workers_traceback(client):
     def work(number):
         raise UnknownBranchError.among("MET_ptt", ["MET_pt"], tree="Events", file="a.root")

@@ -1,7 +1,8 @@
 """Runs on workers that come and go: one is ended every few seconds, with notice or without.
 
 ``SXDASK_VOLATILE_RUNS`` is the number of runs (docs/reliability.md has the
-numbers of 50), ``SXDASK_VOLATILE_SEED`` repeats a campaign.
+numbers of 50), ``SXDASK_VOLATILE_EVENTS`` how much each reads, a partition a thousand,
+``SXDASK_VOLATILE_SEED`` repeats a campaign.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # Read before a fixture takes the user's settings away.
 RUNS = int(os.environ.get("SXDASK_VOLATILE_RUNS", "2"))
 SEED = int(os.environ.get("SXDASK_VOLATILE_SEED", "2026"))
+EVENTS = int(os.environ.get("SXDASK_VOLATILE_EVENTS", "60000"))
 EVERY_S = (1.0, 3.0)
 COLUMNS = ("event", "MET_pt", "Jet_pt")
 
@@ -36,7 +38,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     from sxdask.testing import write_nanoaod_files
 
     folder = tmp_path_factory.mktemp("volatile")
-    return write_nanoaod_files(folder, 60_000, 3, entries_per_cluster=1_000)
+    return write_nanoaod_files(folder, EVENTS, 3, entries_per_cluster=1_000)
 
 
 class Preemption(threading.Thread):

@@ -228,8 +228,9 @@ class ClusterSession:
         )
         if self._num_threads:
             # Every worker gets its copy before the first task, or the first tasks would all go
-            # to the one worker that has it. A busy cluster is not waited for.
-            with suppress(*_LOST, KeyError, ValueError):
+            # to the one worker that has it. A busy cluster is not waited for. Dask's scheduler
+            # takes for granted that a worker which has it stays for as long as it is copied.
+            with suppress(*_LOST, KeyError, ValueError, AssertionError):
                 wait(function, timeout=_WARM_UP_SECONDS)
                 self._client.replicate([function])
         return function
