@@ -74,7 +74,7 @@ def test_a_selector_that_no_node_matches_is_told_for_workers(options, clock):
 
 
 def test_a_secret_that_is_not_there_is_named(options):
-    error = refusal(options | {"workers": 1, "proxy_secret": "no-proxy", "wait_s": 30})
+    error = refusal(options | {"workers": 1, "proxy_secret": "no-proxy", "wait_s": 18})
     assert 'secret "no-proxy" not found' in error.problem
 
 

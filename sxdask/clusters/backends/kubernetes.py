@@ -143,6 +143,12 @@ class KubernetesBackend(ClusterBackend):
         It would create the cluster as well, but waits without end for a pod that
         cannot start, and for a phase that the operator sometimes does not set.
         """
+        if access.get("daskclusters", self.name) is None:  # Dask's class takes a refusal for this
+            raise ClusterError(
+                f"the cluster {self.name!r} was removed while it started",
+                hint="see who removes clusters, or its owner, in this namespace",
+                namespace=access.namespace,
+            )
         forward = self.options.port_forward
         with _one_line("connect to the scheduler"):
             for attempt in range(_TRIES):
