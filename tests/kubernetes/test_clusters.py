@@ -18,7 +18,7 @@ import yaml
 import sxdask as sx
 from sxdask.core.settings import load_settings
 from sxdask.testing import write_nanoaod_files
-from tests.kubernetes.place import eventually
+from tests.kubernetes.place import eventually, staying
 
 RECIPES = Path(__file__).parents[2] / "graphs" / "recipes"
 WORKERS = "--selector=dask.org/component=worker"
@@ -157,7 +157,9 @@ def test_a_cluster_whose_program_was_killed_goes_when_it_is_idle(options, place,
     process.stdout.close()
     assert place.get("daskclusters", "--namespace", namespace)
     eventually(
-        lambda: not place.get("daskclusters", "--namespace", namespace), 90, "the cluster stays"
+        lambda: not staying(place.get("daskclusters", "--namespace", namespace)),
+        90,
+        "the cluster stays",
     )
 
 
@@ -170,7 +172,9 @@ def test_a_cluster_goes_with_its_owner(options, place, namespace):
         cluster.start()
         place.kubectl("delete", "configmap", "owner", "--namespace", namespace)
         eventually(
-            lambda: not place.get("daskclusters", "--namespace", namespace), 60, "the cluster stays"
+            lambda: not staying(place.get("daskclusters", "--namespace", namespace)),
+            60,
+            "the cluster stays",
         )
     finally:
         cluster.close()

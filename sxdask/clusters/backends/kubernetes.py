@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sxdask.clusters.kubernetes.options import KubernetesOptions
 
 _POLL_S: Final = 0.3
-_TRIES: Final = 4
+_TRIES: Final = 8  # 10 s in all
 _MANY: Final = 10_000
 _LATE_S: Final = 5.0
 
@@ -166,7 +166,7 @@ class KubernetesBackend(ClusterBackend):
                 except httpx.TransportError:  # its library does not try again
                     if attempt == _TRIES - 1:
                         raise
-                    time.sleep(_POLL_S * 2**attempt)
+                    time.sleep(min(2.0, _POLL_S * 2**attempt))
         self._client = Client(self.cluster)
 
     def _await_scheduler(self, access: Access) -> None:
