@@ -96,7 +96,9 @@ def test_results_are_exact_though_a_worker_is_ended_every_few_seconds(
             quiet.append(run(client))
             with Preemption(client.cluster, rng) as preemption:
                 disturbed.append(run(client))
+                end = time.monotonic() + 60
                 while not preemption.kills:  # a run that was quicker than the first kill
+                    assert time.monotonic() < end, "there is no worker to end"
                     disturbed[-1] = run(client)
             kills += preemption.kills
             line = f"{quiet[-1]:.1f} s and {disturbed[-1]:.1f} s with {preemption.kills} kills"

@@ -19,7 +19,7 @@ from sxdask.core.errors import SystemFaultError
 
 _CLOSE_TIMEOUT_S = 20.0
 _LOOK_MS = 1_000
-_LOST, _LOST_AFTER = "distributed.deploy.lost-worker-timeout", "60s"
+_LOST, _LOST_AFTER = "distributed.deploy.lost-worker-timeout", "30 days"
 _ENDED = (Status.closed, Status.failed)
 
 
@@ -66,7 +66,9 @@ class LocalBackend(ClusterBackend):
             folder = stack.enter_context(
                 TemporaryDirectory(prefix="sxdask-", ignore_cleanup_errors=True)
             )
-            # On a busy machine a worker that was killed takes longer than 15 s to come back.
+            # So long after a worker was lost Dask closes its nanny if just then there is no
+            # worker, be it that the next one was killed, too, and is on its way. A nanny that
+            # is closed as it starts a worker never ends, and keeps the name from others.
             stack.enter_context(dask.config.set({_LOST: _LOST_AFTER}))
             try:
                 cluster = self._cluster(folder)
@@ -111,8 +113,7 @@ def _keep_number(cluster: Any) -> None:
     """Start another worker for each that ended by itself.
 
     A nanny starts a worker again that was killed. One that was asked to end (SIGTERM), or
-    does not come back in time (distributed.deploy.lost-worker-timeout), is taken
-    out by Dask's cluster, which misses it only when it is scaled next.
+    cannot be started, Dask's cluster misses only when it is scaled next.
     """
 
     def look() -> None:
