@@ -24,7 +24,7 @@ from tests.kubernetes.build import kubernetes_programs
 from tests.kubernetes.images import OPERATOR, WORKER, Images, project_images
 from tests.kubernetes.kind import has_kind, running_kind
 from tests.kubernetes.packages import install_packages
-from tests.kubernetes.place import Place, is_going, of_dask, shown, staying
+from tests.kubernetes.place import Place, eventually, is_going, of_dask, shown, staying
 from tests.kubernetes.plane import OUTSIDE, running_plane
 
 if TYPE_CHECKING:
@@ -203,6 +203,13 @@ def nothing_is_left(place: Place, namespace: str) -> Iterator[None]:
     while (left := staying(of_dask(place, namespace))) and time.monotonic() < end:
         time.sleep(0.3)
     assert not left, [*map(shown, left)]
+
+
+@pytest.fixture
+def room(place: Place) -> None:
+    """Wait until pods of earlier tests have given their CPUs back."""
+    everywhere = ("--all-namespaces", "--selector=dask.org/cluster-name")
+    eventually(lambda: not place.get("pods", *everywhere), 120, "pods of earlier tests stay")
 
 
 @pytest.fixture

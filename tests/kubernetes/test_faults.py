@@ -58,6 +58,7 @@ def test_a_pod_that_fits_on_no_node_says_what_is_missing(options, clock):
     assert clock() < 60
 
 
+@pytest.mark.usefixtures("room")
 def test_a_selector_that_no_node_matches_is_told_for_workers(options, clock):
     error = refusal(
         options
