@@ -111,7 +111,7 @@ def test_an_operator_that_does_not_run_is_told_in_time(options, place, operator,
     scale = ("scale", "deployment", "--namespace", operator, "--all")
     place.kubectl(*scale, "--replicas=0")
     try:
-        eventually(lambda: not place.get("pods", "--namespace", operator), 60, "it still runs")
+        eventually(lambda: not place.get("pods", "--namespace", operator), 120, "it still runs")
         begin = clock()
         error = refusal(options | {"operator_s": 20})
         assert "has not taken up the cluster in 20 s" in error.problem
