@@ -20,6 +20,7 @@ from sxdask.service.from_settings import (
 )
 from sxdask.service.objects.keys import kept_secret
 from sxdask.service.outside import OBJECT_STORE, open_outside
+from sxdask.service.precedence import Precedence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,6 +147,7 @@ class Service:
         upgrade(database)
         store, policy = SqlStore(database), policy_of(settings, self.public_url)
         objects, computing = open_outside(settings, stack)
+        precedence = Precedence()
         lookups = Lookups(
             store=store,
             wake=lambda: engine.wake(),  # noqa: PLW0108  it is made below
@@ -162,6 +164,7 @@ class Service:
             limits=replace(
                 settings.limits, allow_python=settings.allow_python, places=policy.places
             ),
+            precedence=precedence,
         )
         secret = settings.secret("token_secret") or kept_secret(folder / "token-secret")
         own = objects[OBJECT_STORE]  # its keys may have been made just now
@@ -183,6 +186,7 @@ class Service:
             },
             oidc=oidc_of(settings),
             dask_link=lambda: computing.dashboard,
+            precedence=precedence,
         )
         app = make_app(parts)
         add_pages(app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -30,6 +31,9 @@ MAX_UNKNOWN_BODY: Final = 64 * 1024
 
 BODY_SECONDS: Final = 60.0
 """In which a body has to come; a thousand slow ones would hold as many connections."""
+
+_ASKED_BY_CLIENTS: Final = "/servicex"
+"""Paths whose answers a client waits for; pages have streams that stay open."""
 
 _API: Final = re.compile(r"/(servicex|token|users|pending|accept)\b")
 _HEADERS: Final = [
@@ -84,7 +88,9 @@ class Limits:
             is_whole = not message.get("more_body", False)
             return message
 
-        await self.app(scope, bounded, answering)
+        urgent = scope["path"].startswith(_ASKED_BY_CLIENTS)
+        with self._parts.precedence.answering() if urgent else nullcontext():
+            await self.app(scope, bounded, answering)
 
     def _most(self, headers: dict[bytes, bytes]) -> int:
         """Return how large a body may be; no database is asked."""

@@ -15,6 +15,7 @@ from sxdask.core.errors import FileMissingError
 from sxdask.service.auth.attempts import Attempts
 from sxdask.service.auth.places import Places
 from sxdask.service.auth.tokens import Claims, Kind, TokenRefusedError
+from sxdask.service.precedence import Precedence
 from sxdask.service.rest.faults import ForbiddenError, TooManyError, UnknownUserError
 from sxdask.service.rest.selections import SelectionLimits
 
@@ -82,7 +83,8 @@ class Parts:
 
     `checks` are asked by ``/readyz``, by name: each returns, or raises if its
     part does not work. `oidc` is how users sign in to the pages; `dask_link`
-    gives the address of the Dask dashboard as browsers reach it.
+    gives the address of the Dask dashboard as browsers reach it, `precedence` hears
+    of each request that is being answered.
     """
 
     store: TransformStore
@@ -96,6 +98,7 @@ class Parts:
     attempts: Attempts = field(default_factory=Attempts)
     oidc: Oidc | None = None
     dask_link: Callable[[], str] | None = None
+    precedence: Precedence = field(default_factory=Precedence)
 
 
 @dataclass(frozen=True, slots=True)

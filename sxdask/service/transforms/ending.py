@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import threading
     from typing import Any
 
+    from sxdask.service.precedence import Precedence
     from sxdask.service.transforms.orders import Report
     from sxdask.service.transforms.ports import DatasetFile, StoredResult, Transform, TransformStore
     from sxdask.service.transforms.publishing import Publisher
@@ -48,11 +49,16 @@ class Ending:
     """Ends tries; every method may take long and may run in many threads."""
 
     def __init__(
-        self, store: TransformStore, publisher: Publisher, stopping: threading.Event
+        self,
+        store: TransformStore,
+        publisher: Publisher,
+        stopping: threading.Event,
+        precedence: Precedence,
     ) -> None:
         self._store = store
         self._publisher = publisher
         self._stopping = stopping
+        self._precedence = precedence
 
     def of_future(self, this: Try, future: Any) -> tuple[Verdict, Report | None]:
         """End a try whose task has ended: publish and store, or say why not."""
@@ -61,10 +67,12 @@ class Ending:
             return "lost", None
         if not report.ok:
             return "failed", report
+        self._precedence.let_by()
         try:
             self._publisher.publish(this.transform, this.object, report.staged, report.bytes)
         except SxdaskError as error:
             return "failed", failure(report.path, error)
+        self._precedence.let_by()
         return self.store(this, report), report
 
     def store(self, this: Try, report: Report) -> Verdict:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sxdask.core.errors import SxdaskError, SystemFaultError
+from sxdask.service.precedence import Precedence
 from sxdask.service.transforms.cluster import Cluster, is_gone
 from sxdask.service.transforms.course import Course, FileWork
 from sxdask.service.transforms.ending import Ending, Try
@@ -63,6 +64,8 @@ class DaskEngine:
         Makes a ``distributed.Client``; called again when its scheduler is lost.
     limits
         What is allowed.
+    precedence
+        What goes before the work.
     """
 
     def __init__(
@@ -73,12 +76,13 @@ class DaskEngine:
         lookups: Lookups,
         client: Callable[[], Any],
         limits: EngineLimits = DEFAULT_LIMITS,
+        precedence: Precedence | None = None,
     ) -> None:
-        self._limits = limits
+        self._limits, precedence = limits, precedence or Precedence()
         self._publisher = Publisher(objects)
-        self._loop = EventLoop(self._turn, self._woken)
+        self._loop = EventLoop(self._turn, self._woken, let_by=precedence.let_by)
         self._upkeep = Upkeep(store, self._publisher, lookups, self._loop.stopping)
-        self._ending = Ending(store, self._publisher, self._loop.stopping)
+        self._ending = Ending(store, self._publisher, self._loop.stopping, precedence)
         self._cluster = Cluster(
             client, post=self._loop.post, run=self._loop.run, on_beat=self._beat
         )
@@ -86,12 +90,10 @@ class DaskEngine:
         self._sent: dict[str, FileWork] = {}  # by attempt, while its task may run
         self._closing: set[tuple[str, int]] = set()  # files that are being published
         self._queue: FairQueue[FileWork] = FairQueue(limits.shares(0), limits.weights)
-        self._is_woken = True
-        self._is_looking = False
+        self._is_woken, self._is_looking, self._is_first_look = True, False, True
         self._next_poll = self._next_watch = 0.0
         self._moved = time.monotonic()
         self._shown: dict[str, EngineProgress] = {}
-        self._is_first_look = True
 
     def start(self) -> None:
         """See `Engine.start`."""
@@ -240,8 +242,7 @@ class DaskEngine:
         now = time.monotonic()
         for attempt, (stage, num_bytes) in attempts.items():
             work = self._sent.get(attempt)
-            is_out = work is not None and work.phase == "sent"
-            if work is not None and is_out and work.hear(worker, stage, num_bytes, now):
+            if work and work.phase == "sent" and work.hear(worker, stage, num_bytes, now):
                 self._moved = self._courses[work.request_id].moved = now
 
     def _done(self, work: FileWork, attempt: str) -> None:
@@ -324,8 +325,7 @@ class DaskEngine:
         course = self._courses[work.request_id]
         self._sent.pop(work.attempt, None)
         course.is_dirty = True
-        work.tries -= 1
-        work.losses += 1
+        work.tries, work.losses = work.tries - 1, work.losses + 1
         work.rest("waiting")
         self._queue.again(work.request_id, work)
         self._queue.done(work.request_id)

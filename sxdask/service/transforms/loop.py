@@ -38,10 +38,21 @@ class EventLoop:
         Called in the thread after an event failed.
     threads
         Of the pool.
+    let_by
+        Called before each function of the pool and each turn; it may wait a moment for what is
+        more urgent.
     """
 
-    def __init__(self, turn: Event, on_fault: Event, *, threads: int = 8) -> None:
+    def __init__(
+        self,
+        turn: Event,
+        on_fault: Event,
+        *,
+        threads: int = 8,
+        let_by: Event = lambda: None,
+    ) -> None:
         self._turn = turn
+        self._let_by = let_by
         self._on_fault = on_fault
         self._inbox: SimpleQueue[Event] = SimpleQueue()
         self._timers: list[tuple[float, int, Event]] = []
@@ -86,6 +97,7 @@ class EventLoop:
         """Call `function` in the pool."""
 
         def guarded() -> None:
+            self._let_by()
             try:
                 function()
             except Exception:  # noqa: BLE001  a thread must not end, nor a defect be silent
@@ -106,6 +118,7 @@ class EventLoop:
             self._turned = time.monotonic()
             while self._timers and self._timers[0][0] <= self._turned:
                 self._handle(heapq.heappop(self._timers)[2])
+            self._let_by()
             self._handle(self._turn)
 
     def _patience(self) -> float:
