@@ -16,7 +16,12 @@ LONG = 60.0  # nothing waits for it to pass
 def waiting(precedence):
     """Return a thread that is let by, and an event that says so."""
     through = threading.Event()
-    thread = threading.Thread(target=lambda: (precedence.let_by(), through.set()))
+
+    def work():
+        precedence.let_by()
+        through.set()
+
+    thread = threading.Thread(target=work)
     thread.start()
     return thread, through
 
