@@ -49,11 +49,6 @@ USER_FILES: Final = "user"
 class SqlStore(Datasets, Lifecycle, Figures):
     """See `TransformStore`. Several processes may share one database."""
 
-    @property
-    def answers_at_once(self) -> bool:
-        """See `TransformStore`: SQLite is a file here, and readers wait for no writer."""
-        return self.engine.dialect.name == "sqlite"
-
     def submit(self, new: NewTransform) -> Transform:
         """See `TransformStore.submit`."""
         with writing(self.engine) as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from sxdask.service.database.users import User, Users
     from sxdask.service.logs.setup import Logs
     from sxdask.service.transforms.ports import Engine, ObjectStore, Transform, TransformStore
-
-Found = TypeVar("Found")
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -192,18 +190,7 @@ async def caller(
     """
     if not parts.policy.auth:
         return Caller(None)
-    return await looked_up(parts, _identified, request, parts, token)
-
-
-async def looked_up(parts: Parts, function: Callable[..., Found], *args: Any) -> Found:
-    """Return what `function` finds by a key or two in the database.
-
-    It is called in a thread, for which a busy process has to be waited for twice, only
-    where the database is a server, which may make it wait.
-    """
-    if parts.store.answers_at_once:
-        return function(*args)
-    return await run_in_threadpool(function, *args)
+    return await run_in_threadpool(_identified, request, parts, token)
 
 
 def _identified(request: Request, parts: Parts, token: Bearer) -> Caller:

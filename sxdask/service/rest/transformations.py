@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse
 from sxdask.core.errors import FileMissingError, RequestError, SxdaskError
 from sxdask.service.rest import replies, wire
 from sxdask.service.rest.faults import ForbiddenError
-from sxdask.service.rest.parts import CallerOf, Parts, PartsOf, looked_up, transform_of
+from sxdask.service.rest.parts import CallerOf, Parts, PartsOf, transform_of
 from sxdask.service.rest.replies import problems
 from sxdask.service.rest.submissions import valid
 from sxdask.service.transforms.codegens import images
@@ -126,9 +126,9 @@ def cancel_all(parts: PartsOf, who: CallerOf) -> JSONResponse:
     response_model=replies.TransformStatus,
     responses=_COMMON,
 )
-async def show(request_id: str, parts: PartsOf, who: CallerOf) -> JSONResponse:
+def show(request_id: str, parts: PartsOf, who: CallerOf) -> JSONResponse:
     """Return the status of a transform, and where its results are."""
-    found = await looked_up(parts, transform_of, parts, who, request_id)
+    found = transform_of(parts, who, request_id)
     access = parts.objects[found.new.destination].client_access()
     url = f"{parts.policy.public_url}/transformation-request/{request_id}/log"
     return JSONResponse(wire.status(found, images(with_python=True), access, url))

@@ -155,11 +155,6 @@ class Finished:
 class TransformStore(Protocol):
     """Transforms, datasets and results in a database. Every method is one transaction."""
 
-    @property
-    def answers_at_once(self) -> bool:
-        """Whether what is found by its key takes less than a change of threads."""
-        ...
-
     def submit(self, new: NewTransform) -> Transform:
         """Store a new transform and, if it is not there or stale, its dataset.
 
