@@ -129,7 +129,8 @@ def test_closing_a_stream_here_waits_for_nothing_there(nanoaod):
         query = remote.request(
             "python", text, dataset="nano.root", partition_bytes=PARTITION_BYTES // 4
         )
-        stream = query.stream(at_once=3)
+        # Of three, the first to be asked for may be the last to come to a server of two cores.
+        stream = query.stream(at_once=2)
         assert next(stream).index == 0
         eventually(lambda: remote.health()["streams"] >= 2)
         began = time.monotonic()
