@@ -34,7 +34,7 @@ def serve_rest(
     from sxdask.service.assembly import Service
     from sxdask.service.listening import listening
 
-    sys.setswitchinterval(float(__import__("os").environ.get("SWI", "0.005")))
+    sys.setswitchinterval(_SWITCH_S)
     with listening(settings.host, settings.port) as listener:
         service = Service(settings, port=listener.getsockname()[1])
         try:
