@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,10 +100,11 @@ class GatewayServer:
         return found
 
 
-@pytest.fixture(scope="module")
-def gateway_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
-    """Return a running gateway; everything that it started is ended after the module."""
-    server = GatewayServer(tmp_path_factory.mktemp("gateway"))
+@contextmanager
+def running_gateway(folder: Path, **environ: str) -> Iterator[GatewayServer]:
+    """Run a gateway until the block ends, and end everything that it started."""
+    server = GatewayServer(folder)
+    server.environ.update(environ)
     server.start()
     try:
         yield server
@@ -110,6 +112,13 @@ def gateway_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway
         server.stop()
         for process in server.processes():
             process.kill()
+
+
+@pytest.fixture(scope="module")
+def gateway_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
+    """Return a gateway that runs for the module."""
+    with running_gateway(tmp_path_factory.mktemp("gateway")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import uproot
 
-from tests.services.dask_gateway_server import GatewayServer
+from tests.services.dask_gateway_server import running_gateway
 from tests.services.official_client import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.services.dask_gateway_server import GatewayServer
     from tests.services.seaweedfs import S3Server
 
 DELIVER = """
@@ -42,15 +43,8 @@ def gateway(tmp_path: Path, s3_server: S3Server) -> Iterator[GatewayServer]:
     )
     folder = tmp_path / "gateway"
     folder.mkdir()
-    server = GatewayServer(folder)
-    server.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(keys)
-    server.start()
-    try:
+    with running_gateway(folder, AWS_SHARED_CREDENTIALS_FILE=str(keys)) as server:
         yield server
-    finally:
-        server.stop()
-        for process in server.processes():
-            process.kill()
 
 
 def test_the_official_client_is_served_by_workers_of_a_gateway(
