@@ -23,31 +23,24 @@ _MOST_COLUMNS: Final = 30_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """A table, and all that it was made of but for the request."""
+class _Origin:
+    """All that a table is made of but for the request and the sizes of partitions."""
 
     indexes: tuple[FileIndex, ...]
     statistics: tuple[Mapping[str, Any], ...]
     options: ReadOptions
-    table: Lowered
 
-    @property
-    def size(self) -> int:
-        """How many columns of how many partitions there are."""
-        pieces = len(self.table.pieces) + len(self.table.pruned)
-        return pieces * (1 + len(self.table.column_bytes))
-
-    def is_of(self, other: _Kept) -> bool:
+    def is_still(self, now: _Origin) -> bool:
         """Whether nothing was learned of the files since, and they are read in the same way."""
         return (
-            len(self.indexes) == len(other.indexes)
-            and all(map(_is_same, self.indexes, other.indexes))
-            and all(map(_is_same, self.statistics, other.statistics))
-            and self.options == other.options
+            len(self.indexes) == len(now.indexes)
+            and all(map(_is_same, self.indexes, now.indexes))
+            and all(map(_is_same, self.statistics, now.statistics))
+            and self.options == now.options
         )
 
 
-_kept: OrderedDict[tuple[str, int, int], _Kept] = OrderedDict()
+_kept: OrderedDict[tuple[str, int, int], tuple[_Origin, Lowered]] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -56,37 +49,45 @@ def lowered(
     indexes: Sequence[FileIndex],
     *,
     partition_bytes: int,
+    partition_memory: int,
     options: ReadOptions,
-    partition_memory: int = 0,
     lower: Callable[..., Lowered],
 ) -> Lowered:
     """Return what `lower` makes of the rest, or made of it lately in this process.
 
     An index is one object as long as its file is the same, and so are its statistics.
     """
-    sizes = {"partition_bytes": partition_bytes, "partition_memory": partition_memory}
     name = (fingerprint(output), partition_bytes, partition_memory)
     statistics = tuple(
         item.zone_source.load() if item.zone_source is not None else {} for item in indexes
     )
+    origin = _Origin(tuple(indexes), statistics, options)
     with _lock:
         known = _kept.get(name)
-    if known is not None and known.is_of(_Kept(tuple(indexes), statistics, options, known.table)):
-        return known.table
-    made = _Kept(
-        tuple(indexes), statistics, options, lower(output, indexes, **sizes, options=options)
+    if known is not None and known[0].is_still(origin):
+        return known[1]
+    table = lower(
+        output,
+        indexes,
+        partition_bytes=partition_bytes,
+        partition_memory=partition_memory,
+        options=options,
     )
-    if made.size <= _MOST_COLUMNS:
+    if _size(table) <= _MOST_COLUMNS:
         with _lock:
             _kept.pop(name, None)
-            _kept[name] = made
-            while len(_kept) > _MOST_TABLES or _size() > _MOST_COLUMNS:
+            _kept[name] = origin, table
+            while (
+                len(_kept) > _MOST_TABLES
+                or sum(_size(item) for _, item in _kept.values()) > _MOST_COLUMNS
+            ):
                 _kept.popitem(last=False)
-    return made.table
+    return table
 
 
-def _size() -> int:
-    return sum(item.size for item in _kept.values())
+def _size(table: Lowered) -> int:
+    """Return how many columns of how many partitions there are."""
+    return (len(table.pieces) + len(table.pruned)) * (1 + len(table.column_bytes))
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -164,7 +164,7 @@ class Service:
             limits=replace(
                 settings.limits, allow_python=settings.allow_python, places=policy.places
             ),
-            precedence=precedence,
+            let_by=precedence.let_by,
         )
         secret = settings.secret("token_secret") or kept_secret(folder / "token-secret")
         own = objects[OBJECT_STORE]  # its keys may have been made just now

@@ -20,9 +20,9 @@ from sxdask.service.transforms.task import failure
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
     from typing import Any
 
-    from sxdask.service.precedence import Precedence
     from sxdask.service.transforms.orders import Report
     from sxdask.service.transforms.ports import DatasetFile, StoredResult, Transform, TransformStore
     from sxdask.service.transforms.publishing import Publisher
@@ -53,12 +53,12 @@ class Ending:
         store: TransformStore,
         publisher: Publisher,
         stopping: threading.Event,
-        precedence: Precedence,
+        let_by: Callable[[], None],
     ) -> None:
         self._store = store
         self._publisher = publisher
         self._stopping = stopping
-        self._precedence = precedence
+        self._let_by = let_by
 
     def of_future(self, this: Try, future: Any) -> tuple[Verdict, Report | None]:
         """End a try whose task has ended: publish and store, or say why not."""
@@ -67,12 +67,12 @@ class Ending:
             return "lost", None
         if not report.ok:
             return "failed", report
-        self._precedence.let_by()
+        self._let_by()
         try:
             self._publisher.publish(this.transform, this.object, report.staged, report.bytes)
         except SxdaskError as error:
             return "failed", failure(report.path, error)
-        self._precedence.let_by()
+        self._let_by()
         return self.store(this, report), report
 
     def store(self, this: Try, report: Report) -> Verdict:

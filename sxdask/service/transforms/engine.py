@@ -16,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sxdask.core.errors import SxdaskError, SystemFaultError
-from sxdask.service.precedence import Precedence
 from sxdask.service.transforms.cluster import Cluster, is_gone
 from sxdask.service.transforms.course import Course, FileWork
 from sxdask.service.transforms.ending import Ending, Try
@@ -64,8 +63,8 @@ class DaskEngine:
         Makes a ``distributed.Client``; called again when its scheduler is lost.
     limits
         What is allowed.
-    precedence
-        What goes before the work.
+    let_by
+        Called before each step of the work; it may wait a moment for what is more urgent.
     """
 
     def __init__(
@@ -76,13 +75,13 @@ class DaskEngine:
         lookups: Lookups,
         client: Callable[[], Any],
         limits: EngineLimits = DEFAULT_LIMITS,
-        precedence: Precedence | None = None,
+        let_by: Callable[[], None] = lambda: None,
     ) -> None:
-        self._limits, precedence = limits, precedence or Precedence()
+        self._limits = limits
         self._publisher = Publisher(objects)
-        self._loop = EventLoop(self._turn, self._woken, let_by=precedence.let_by)
+        self._loop = EventLoop(self._turn, self._woken, let_by=let_by)
         self._upkeep = Upkeep(store, self._publisher, lookups, self._loop.stopping)
-        self._ending = Ending(store, self._publisher, self._loop.stopping, precedence)
+        self._ending = Ending(store, self._publisher, self._loop.stopping, let_by)
         self._cluster = Cluster(
             client, post=self._loop.post, run=self._loop.run, on_beat=self._beat
         )
@@ -325,7 +324,8 @@ class DaskEngine:
         course = self._courses[work.request_id]
         self._sent.pop(work.attempt, None)
         course.is_dirty = True
-        work.tries, work.losses = work.tries - 1, work.losses + 1
+        work.tries -= 1
+        work.losses += 1
         work.rest("waiting")
         self._queue.again(work.request_id, work)
         self._queue.done(work.request_id)
