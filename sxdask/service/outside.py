@@ -32,7 +32,9 @@ def open_outside(settings: ServiceSettings, stack: ExitStack) -> tuple[dict[str,
     """
     options: dict[str, Any] = {"workers": settings.workers, **settings.cluster_options}
     if settings.cluster == "local":
-        # Clients give a reply five seconds: on one machine, answers go before work.
+        # Clients give a reply five seconds: on one machine, answers go before work, and
+        # what schedules it shares no lock of Python's with what answers.
+        options.setdefault("apart", True)
         options["worker"] = {"niceness": _NICENESS, **options.get("worker", {})}
     else:
         options.setdefault("wait_s", 0.0)  # requests wait for workers, the service does not

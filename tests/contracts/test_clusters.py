@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import signal
+import subprocess
+import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +22,7 @@ from sxdask.clusters.backends import local
 from sxdask.clusters.backends.address import AddressBackend
 from sxdask.clusters.backends.local import LocalBackend
 from sxdask.core.errors import RequestError, SystemFaultError
+from tests.transforms import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +85,57 @@ class TestLocalProcesses(ClusterContract):
             assert worker["memory_limit"] == 2**30
 
 
+class TestLocalWithSchedulerApart(ClusterContract):
+    @pytest.fixture
+    def backend(self):
+        made = LocalBackend(1, threads_per_worker=1, apart=True)
+        yield made
+        made.close()
+
+    def test_the_scheduler_is_another_process_that_ends(self, backend):
+        with backend as client:
+            process = psutil.Process(client.run_on_scheduler(os.getpid))
+            assert process.pid != os.getpid()
+            assert client.submit(os.getpid).result() != process.pid
+        assert not process.is_running()
+
+    def test_a_lost_scheduler_is_no_hindrance_to_closing(self, backend):
+        client = backend.start()
+        worker = client.submit(os.getpid).result()
+        os.kill(client.run_on_scheduler(os.getpid), signal.SIGKILL)
+        wait_until(lambda: client.status != "running")
+        backend.close()
+        wait_until(partial(_is_gone, worker))
+        with backend as again:
+            assert again.submit(abs, -1).result() == 1
+
+    def test_scheduler_and_workers_end_with_a_killed_owner(self, tmp_path):
+        script = tmp_path / "owner.py"
+        script.write_text(_OWNER, encoding="utf-8")
+        command = [sys.executable, "-W", "ignore", str(script)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+            try:
+                assert owner.stdout is not None
+                pids = json.loads(owner.stdout.readline())
+            finally:
+                owner.kill()
+        assert len(pids) == 2
+        for pid in pids:
+            wait_until(partial(_is_gone, pid))
+
+
+_OWNER = """
+import json, os, time
+from sxdask.clusters.backends.local import LocalBackend
+
+if __name__ == "__main__":
+    client = LocalBackend(1, threads_per_worker=1, apart=True).start()
+    pids = [client.run_on_scheduler(os.getpid), client.submit(os.getpid).result()]
+    print(json.dumps(pids), flush=True)
+    time.sleep(600)
+"""
+
+
 class TestLocalThreads(ClusterContract):
     @pytest.fixture
     def backend(self):
@@ -132,14 +189,13 @@ def test_a_cluster_that_does_not_follow_is_closed_by_force(monkeypatch):
     monkeypatch.setattr(local, "_CLOSE_TIMEOUT_S", 1.0)
     backend = local.LocalBackend(1, threads_per_worker=1)
     client = backend.start()
-    pid = client.submit(os.getpid).result()
+    worker = client.submit(os.getpid).result()
     monkeypatch.setattr(client.cluster, "_correct_state", never)
     backend.close()
-    for _ in range(100):
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail(f"worker {pid} is still there")
+    wait_until(partial(_is_gone, worker))
     with local.LocalBackend(1, threads_per_worker=1) as again:
         assert again.submit(abs, -1).result() == 1
+
+
+def _is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

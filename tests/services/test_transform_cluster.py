@@ -15,6 +15,7 @@ import pytest
 from distributed import Client
 
 from sxdask.clusters.backends.local import LocalBackend
+from sxdask.service.computing import Computing
 from sxdask.service.transforms.cluster import outcome
 from sxdask.service.transforms.states import Status
 from tests.servers import free_port
@@ -188,3 +189,20 @@ def test_a_scheduler_that_is_killed_is_found_again_with_all_files(
             lab.require_exact(name)
     for made in clients:
         made.close()
+
+
+def test_the_services_own_scheduler_is_killed_and_made_again(tmp_path, hanging, nanoaod_files):
+    computing = Computing("local", workers=1, threads_per_worker=2, apart=True)
+    try:
+        with laboratory(tmp_path, computing.client) as lab:
+            request_id = lab.submit(MUONS, [*nanoaod_files, hanging])
+            wait_until(lambda: len(lab.results(request_id)) == 4)
+            first = computing.client().run_on_scheduler(os.getpid)
+            os.kill(first, signal.SIGKILL)
+            hanging.unlink()
+            hanging.write_bytes(nanoaod_files[0].read_bytes())
+            assert lab.ended(request_id).state.completed == 5
+            lab.require_exact(request_id)
+            assert computing.client().run_on_scheduler(os.getpid) != first
+    finally:
+        computing.close()

@@ -14,6 +14,7 @@ from distributed import Client, LocalCluster
 from distributed.core import Status
 from tornado.ioloop import PeriodicCallback
 
+from sxdask.clusters.apart import ApartCluster
 from sxdask.clusters.backend import ClusterBackend
 from sxdask.core.errors import SystemFaultError
 
@@ -38,6 +39,9 @@ class LocalBackend(ClusterBackend):
         share memory, but all of them wait while one holds Python's lock.
     dashboard
         Whether to serve Dask's dashboard, on a port that is free.
+    apart
+        Whether the scheduler, too, is a process of its own, where workers are: what
+        this process does holds it up no more. It takes a second longer to start.
     """
 
     def __init__(
@@ -48,12 +52,14 @@ class LocalBackend(ClusterBackend):
         memory_limit: str | int = "auto",
         processes: bool = True,
         dashboard: bool = False,
+        apart: bool = False,
     ) -> None:
         self.workers = workers
         self.threads_per_worker = threads_per_worker
         self.memory_limit = memory_limit
         self.processes = processes
         self.dashboard = dashboard
+        self.apart = apart
         self._client: Any = None
         self._open = ExitStack()
 
@@ -94,7 +100,8 @@ class LocalBackend(ClusterBackend):
         self._open.close()
 
     def _cluster(self, folder: str) -> Any:
-        return LocalCluster(
+        make = ApartCluster if self.apart and self.processes else LocalCluster
+        return make(
             n_workers=self.workers,
             threads_per_worker=self.threads_per_worker,
             memory_limit=self.memory_limit,
@@ -138,19 +145,24 @@ def _stop(cluster: Any) -> None:
     """Close `cluster`, by force if it does not follow.
 
     A cluster whose worker is being restarted at that moment may wait for it
-    for ever (seen with distributed 2025.3 when tasks kill their workers).
+    for ever (seen with distributed 2025.3 when tasks kill their workers). One
+    that lost the process of its scheduler would wait for that.
     """
-    try:
-        cluster.close(timeout=_CLOSE_TIMEOUT_S)
-    except TimeoutError:
-        for nanny in list(cluster.workers.values()):
-            nanny.auto_restart = False
-            process = getattr(nanny, "process", None)
-            if process is not None and process.pid:
-                with suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGKILL)
-        cluster.loop.add_callback(cluster.loop.stop)
-        cluster.status = Status.closed  # nothing of it is left
+    if cluster.scheduler is None or cluster.scheduler.status not in _ENDED:
+        try:
+            cluster.close(timeout=_CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            pass
+        else:
+            return
+    for nanny in list(cluster.workers.values()):
+        nanny.auto_restart = False
+        process = getattr(nanny, "process", None)
+        if process is not None and process.pid:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+    cluster.loop.add_callback(cluster.loop.stop)
+    cluster.status = Status.closed  # nothing of it is left
 
 
 def dask_setup(worker: Any) -> None:  # noqa: ARG001 - the name and the argument are Dask's
