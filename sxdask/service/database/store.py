@@ -6,10 +6,11 @@ import json
 import uuid
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from sxdask.core.errors import RequestError
 from sxdask.service.database.connect import reading, writing
@@ -33,14 +34,18 @@ from sxdask.service.transforms.states import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from sqlalchemy import Row
+    from sqlalchemy import Row, Select
 
     from sxdask.service.transforms.ports import FileResult, NewTransform, StoredResult
     from sxdask.service.transforms.states import Event
 
 _MICROSECOND: Final = timedelta(microseconds=1)
+# Questions of polls are made once: that takes longer than to answer them.
+_ONE: Final = select(TRANSFORMS).where(
+    TRANSFORMS.c.request_id == bindparam("request_id"), ~TRANSFORMS.c.archived
+)
 _UNFINISHED: Final = [item.value for item in Status if not item.is_final]
 USER_FILES: Final = "user"
 """The finder of datasets that are a list of files."""
@@ -99,10 +104,7 @@ class SqlStore(Datasets, Lifecycle, Figures):
 
     def transform(self, request_id: str) -> Transform | None:
         """See `TransformStore.transform`."""
-        query = select(TRANSFORMS).where(
-            TRANSFORMS.c.request_id == request_id, ~TRANSFORMS.c.archived
-        )
-        return next(iter(self._transforms(query)), None)
+        return next(iter(self._transforms(_ONE, {"request_id": request_id})), None)
 
     def transforms(
         self, submitted_by: int | None = None, *, most: int | None = None, before: int | None = None
@@ -184,13 +186,10 @@ class SqlStore(Datasets, Lifecycle, Figures):
         self, request_id: str, later_than: datetime | None = None, *, ok: bool | None = None
     ) -> list[StoredResult]:
         """See `TransformStore.results`."""
-        query = select(RESULTS).where(RESULTS.c.request_id == request_id)
-        if later_than is not None:
-            query = query.where(RESULTS.c.created > later_than)
-        if ok is not None:
-            query = query.where(RESULTS.c.ok == ok)
+        wanted = {"request_id": request_id, "later_than": later_than, "ok": ok}
+        given = {name: value for name, value in wanted.items() if value is not None}
         with reading(self.engine) as connection:
-            return [result_of(row) for row in connection.execute(query.order_by(RESULTS.c.created))]
+            return [result_of(row) for row in connection.execute(_results(*given), given)]
 
     def statistics(self, request_id: str) -> Statistics | None:
         """See `TransformStore.statistics`."""
@@ -219,9 +218,21 @@ class SqlStore(Datasets, Lifecycle, Figures):
                 )
             archive_row(connection, row)
 
-    def _transforms(self, query: Any) -> list[Transform]:
+    def _transforms(self, query: Any, values: Mapping[str, Any] | None = None) -> list[Transform]:
         with reading(self.engine) as connection:
-            return [transform_of(row) for row in connection.execute(query)]
+            return [transform_of(row) for row in connection.execute(query, values)]
+
+
+@cache
+def _results(*given: str) -> Select[Any]:
+    """Return the question for results by these values."""
+    conditions = {
+        "request_id": RESULTS.c.request_id == bindparam("request_id"),
+        "later_than": RESULTS.c.created > bindparam("later_than"),
+        "ok": RESULTS.c.ok == bindparam("ok"),
+    }
+    wanted = [conditions[name] for name in given]
+    return select(RESULTS).where(*wanted).order_by(RESULTS.c.created)
 
 
 def _dataset_for(connection: Connection, new: NewTransform) -> tuple[Row[Any], State]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +17,10 @@ from sxdask.service.database.tables import USERS
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
+
+
+_KNOWN_SECONDS: Final = 1.0
+_MOST_KNOWN: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class Users:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._known: dict[int, tuple[float, User]] = {}
+        self._changes = 0
 
     def add(self, subject: str, *, admin: bool = False, pending: bool = True, **who: str) -> User:
         """Add a user; `who` may have name, email, institution and experiment.
@@ -67,7 +74,21 @@ class Users:
 
     def get(self, user_id: int) -> User | None:
         """Return a user."""
-        return self._one(USERS.c.id == user_id)
+        changes, now = self._changes, time.monotonic()
+        found = self._one(USERS.c.id == user_id)
+        if found is not None and changes == self._changes:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[user_id] = now, found
+        return found
+
+    def known(self, user_id: int) -> User | None:
+        """Return a user that `get` gave within the last second, None otherwise; no question.
+
+        What is changed here is seen at once, what another process changes a second later.
+        """
+        read, found = self._known.get(user_id, (0.0, None))
+        return found if time.monotonic() - read < _KNOWN_SECONDS else None
 
     def by_subject(self, subject: str) -> User | None:
         """Return the user that a login names."""
@@ -106,13 +127,20 @@ class Users:
     def remove(self, user_id: int) -> bool:
         """Remove a user; what she asked for stays. False if there is none."""
         with writing(self.engine) as connection:
-            return connection.execute(delete(USERS).where(USERS.c.id == user_id)).rowcount > 0
+            done = connection.execute(delete(USERS).where(USERS.c.id == user_id))
+        self._forget()
+        return done.rowcount > 0
 
     def _set(self, user_id: int, **values: Any) -> None:
         with writing(self.engine) as connection:
             done = connection.execute(update(USERS).where(USERS.c.id == user_id).values(**values))
             if not done.rowcount:
                 raise RequestError(f"there is no user {user_id}")
+        self._forget()
+
+    def _forget(self) -> None:
+        self._changes += 1  # first, so that nothing is kept that was read before
+        self._known.clear()
 
     def _one(self, condition: Any) -> User | None:
         with reading(self.engine) as connection:

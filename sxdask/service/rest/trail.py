@@ -1,5 +1,7 @@
 """A line of log for each request, and its time: who asked what, and how it ended.
 
+What clients ask every few seconds, and is answered, is a line at the level DEBUG alone.
+
 The line holds the pattern of the route and not the path, no query and no
 header, so that it has no secret and no text that somebody chose; what is in the
 path of a transform (its id) is a fact of its own. Outermost of all, so that
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("sxdask.service.requests")
 _ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})
-# What machines ask for again and again, and pages that are open.
+# What machines ask for again and again, and pages that are open: lines only where it goes wrong.
 _QUIET: Final = frozenset(
     {
+        *("/servicex/transformation/{request_id}", "/servicex/transformation/{request_id}/results"),
         *("/healthz", "/readyz", "/metrics", "/static/{name}"),
         *("/dashboard/live", "/transformation-request/{request_id}/live"),
     }
@@ -75,6 +78,15 @@ class Trail:
         route = str(getattr(scope.get("route"), "path", "")) or "other"
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._seen(method, route, status, seconds)
+        level = logging.INFO
+        if status >= 500:
+            level = logging.ERROR
+        elif status >= 400:
+            level = logging.WARNING
+        elif method == "GET" and route in _QUIET:
+            level = logging.DEBUG
+        if not _LOG.isEnabledFor(level):
+            return
         state = scope["state"]
         told: dict[str, Any] = {
             "method": method,
@@ -91,13 +103,6 @@ class Trail:
         ):
             if value is not None:
                 told[name] = str(value)[:400] if isinstance(value, str) else value
-        level = logging.INFO
-        if status >= 500:
-            level = logging.ERROR
-        elif status >= 400:
-            level = logging.WARNING
-        elif route in _QUIET:
-            level = logging.DEBUG
         _LOG.log(level, "%s %s %d", method, route, status, extra=told)
 
 

@@ -147,6 +147,24 @@ def test_a_transform_tells_its_log_over_http(tmp_path):
     assert list((tmp_path / "logs").iterdir()) == []
 
 
+def test_polls_are_lines_only_where_they_go_wrong(tmp_path):
+    stream = io.StringIO()
+    with logging_to(stream, level="INFO"), open_site(tmp_path) as site:
+        request_id = site.submit()
+        poll = f"/servicex/transformation/{request_id}"
+        assert site.client.get(poll).status_code == 200
+        assert site.client.get(f"{poll}/results").status_code == 200
+        assert site.client.get(f"/servicex/transformation/{uuid.uuid4()}").status_code == 404
+        assert site.client.post(f"{poll}/cancel").status_code == 200
+        assert site.client.delete(poll).status_code == 200
+        figures = site.client.get("/metrics").text
+    told = [item for item in lines(stream) if item["logger"] == "sxdask.service.requests"]
+    assert [(item["method"], item["status"]) for item in told] == [
+        *(("POST", 200), ("GET", 404), ("POST", 200), ("DELETE", 200)),
+    ]
+    assert 'route="/servicex/transformation/{request_id}",status="2xx"' in figures
+
+
 def test_each_request_is_a_line_with_its_number(tmp_path):
     stream = io.StringIO()
     with logging_to(stream, level="DEBUG"), open_site(tmp_path, auth=True) as site:

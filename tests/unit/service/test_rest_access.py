@@ -12,6 +12,8 @@ import pytest
 from sxdask.core.errors import RequestError
 from sxdask.service.auth.attempts import Attempts
 from sxdask.service.auth.tokens import TokenRefusedError, Tokens
+from sxdask.service.database import users
+from sxdask.service.database.users import Users
 from sxdask.service.rest import replies
 from tests.asgi import Browser
 from tests.rest_parts import body, open_site
@@ -54,6 +56,43 @@ def test_a_refresh_token_gives_access_until_it_is_renewed(site):
     assert (answer.status_code, answer.json()["message"]) == (401, "this token was revoked")
     again = site.parts.tokens.refresh(alice.id, renewed)
     assert site.client.post("/token/refresh", headers=bearer(again)).status_code == 200
+
+
+def test_what_another_process_revokes_is_revoked_a_second_later(site, monkeypatch):
+    """`sxdask user token --renew` is a program of its own."""
+    alice = site.user("alice")
+    access = site.headers(alice)
+    assert site.client.get(BASE, headers=access).status_code == 200
+    Users(site.parts.users.engine).renew_token(alice.id)
+    monkeypatch.setattr(users, "_KNOWN_SECONDS", 0.0)  # that second is over
+    assert site.client.get(BASE, headers=access).status_code == 401
+
+
+def test_a_user_that_asks_again_costs_no_question(site, monkeypatch):
+    alice = site.user("alice")
+    access = site.headers(alice)
+    monkeypatch.setattr(users, "_KNOWN_SECONDS", 3600.0)
+    asked = []
+    get = site.parts.users.get
+    monkeypatch.setattr(site.parts.users, "get", lambda one: asked.append(one) or get(one))
+    for _ in range(3):
+        assert site.client.get(BASE, headers=access).status_code == 200
+    assert asked == [alice.id]
+
+
+def test_a_change_while_a_user_is_read_is_not_missed(site, monkeypatch):
+    found = site.parts.users
+    alice = site.user("alice")
+    one = found._one
+
+    def changed_meanwhile(condition):
+        before = one(condition)
+        found.renew_token(alice.id)
+        return before
+
+    monkeypatch.setattr(found, "_one", changed_meanwhile)
+    assert found.get(alice.id) == alice
+    assert found.known(alice.id) is None
 
 
 def test_tokens_of_the_other_kind_are_refused(site):
