@@ -74,7 +74,12 @@ def test_a_user_that_asks_again_costs_no_question(site, monkeypatch):
     monkeypatch.setattr(users, "_KNOWN_SECONDS", 3600.0)
     asked = []
     get = site.parts.users.get
-    monkeypatch.setattr(site.parts.users, "get", lambda one: asked.append(one) or get(one))
+
+    def counted(user_id):
+        asked.append(user_id)
+        return get(user_id)
+
+    monkeypatch.setattr(site.parts.users, "get", counted)
     for _ in range(3):
         assert site.client.get(BASE, headers=access).status_code == 200
     assert asked == [alice.id]
