@@ -153,7 +153,7 @@ class KubernetesBackend(ClusterBackend):
         with _one_line("connect to the scheduler"):
             for attempt in range(_TRIES):
                 try:
-                    self.cluster = KubeCluster(
+                    self.cluster = _JoinedCluster(
                         name=self.name,
                         namespace=access.namespace,
                         create_mode=CreateMode.CONNECT_ONLY,
@@ -210,6 +210,17 @@ class KubernetesBackend(ClusterBackend):
     @property
     def _selector(self) -> str:
         return f"dask.org/cluster-name={self.name}"
+
+
+class _JoinedCluster(KubeCluster):  # type: ignore[misc]  # dask-kubernetes has no types
+    """Dask's class without its display of what starts, which nobody sees here.
+
+    For it the class asks for more than a role needs to allow, and its library answers a
+    refusal with new connections: what was asked meanwhile on the old ones fails.
+    """
+
+    async def _watch_component_status(self) -> None:
+        """Look at nothing."""
 
 
 @contextmanager
