@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from unittest.mock import patch
 
 from sxdask.clusters.backends import kubernetes
 from sxdask.clusters.backends.kubernetes import KubernetesBackend
@@ -17,7 +18,7 @@ from sxdask.core.errors import ClusterError
 def main(options: str) -> None:
     """Open a cluster, follow it, scale it, ask why nothing comes, and close it."""
     # A refusal of anything costs other questions their connections, which a second try hides.
-    kubernetes._TRIES = 1  # noqa: SLF001
+    patch.object(kubernetes, "_TRIES", 1).start()
     backend = KubernetesBackend(**json.loads(options))
     client = backend.start()
     try:
