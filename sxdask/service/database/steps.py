@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from sxdask.core.errors import RequestError
 from sxdask.service.database.rows import STATE, state_of, state_values
@@ -26,13 +26,17 @@ STEP_COLUMNS: Final = [
     for name in ("number", "request_id", "did_id", "archived", "last_result", "used", *STATE)
 ]
 
+# Made once: to make it takes longer than to answer it, and each report asks it.
+_LOCKED: Final = (
+    select(*STEP_COLUMNS)
+    .where(TRANSFORMS.c.request_id == bindparam("request_id"), ~TRANSFORMS.c.archived)
+    .with_for_update()
+)
+
 
 def locked_or_none(connection: Connection, request_id: str) -> Row[Any] | None:
     """Return a transform's `STEP_COLUMNS` as `locked` does, None if it is gone."""
-    query = select(*STEP_COLUMNS).where(
-        TRANSFORMS.c.request_id == request_id, ~TRANSFORMS.c.archived
-    )
-    return connection.execute(query.with_for_update()).first()
+    return connection.execute(_LOCKED, {"request_id": request_id}).first()
 
 
 def locked(connection: Connection, request_id: str) -> Row[Any]:

@@ -42,7 +42,10 @@ if TYPE_CHECKING:
     from sxdask.service.transforms.states import Event
 
 _MICROSECOND: Final = timedelta(microseconds=1)
-# Questions of polls are made once: that takes longer than to answer them.
+# Questions of polls and reports are made once: that takes longer than to answer them.
+_HAS_RESULT: Final = select(RESULTS.c.id).where(
+    RESULTS.c.request_id == bindparam("request_id"), RESULTS.c.file_id == bindparam("file_id")
+)
 _ONE: Final = select(TRANSFORMS).where(
     TRANSFORMS.c.request_id == bindparam("request_id"), ~TRANSFORMS.c.archived
 )
@@ -294,14 +297,12 @@ def report_row(connection: Connection, request_id: str, result: FileResult) -> b
     now = datetime.now(UTC)
     created = now if row.last_result is None else max(now, row.last_result + _MICROSECOND)
     values = asdict(result) | {"request_id": request_id, "created": created}
-    connection.execute(insert(RESULTS).values(**values))
+    connection.execute(insert(RESULTS), values)
     size = TRANSFORMS.c.bytes + (result.bytes if result.ok else 0)
     step_row(connection, row, FileDone(result.ok), last_result=created, bytes=size)
     return True
 
 
 def _has_result(connection: Connection, request_id: str, file_id: int) -> bool:
-    query = select(RESULTS.c.id).where(
-        RESULTS.c.request_id == request_id, RESULTS.c.file_id == file_id
-    )
-    return connection.execute(query).first() is not None
+    wanted = {"request_id": request_id, "file_id": file_id}
+    return connection.execute(_HAS_RESULT, wanted).first() is not None
