@@ -58,9 +58,9 @@ class SchedulerProcess(ProcessInterface):  # type: ignore[misc]  # distributed h
     async def close(self) -> None:
         """End the process: by itself if its scheduler was told to, else by force."""
         process, self._process = self._process, None
-        if process is not None:
+        if process is not None and process.pid is not None:
             try:
-                await process.join(_STOP_S)
+                await process.join(_STOP_S if self.address else 0)
             except TimeoutError:
                 await process.kill()
                 await process.join()

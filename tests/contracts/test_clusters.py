@@ -17,6 +17,7 @@ import psutil
 import pytest
 from distributed import Client, LocalCluster
 
+from sxdask.clusters.apart import ApartCluster
 from sxdask.clusters.backend import BACKENDS, ClusterBackend
 from sxdask.clusters.backends import local
 from sxdask.clusters.backends.address import AddressBackend
@@ -108,6 +109,14 @@ class TestLocalWithSchedulerApart(ClusterContract):
         wait_until(partial(_is_gone, worker))
         with backend as again:
             assert again.submit(abs, -1).result() == 1
+
+    def test_a_scheduler_that_cannot_start_is_a_clear_error(self, monkeypatch):
+        monkeypatch.setattr(local, "ApartCluster", partial(ApartCluster, scheduler_port="none"))
+        before = set(psutil.Process().children(recursive=True))
+        with pytest.raises(SystemFaultError, match=r"no local cluster: .*scheduler did not start"):
+            LocalBackend(1, threads_per_worker=1, apart=True).start()
+        left = set(psutil.Process().children(recursive=True)) - before
+        assert not [item for item in left if "resource_tracker" not in " ".join(item.cmdline())]
 
     def test_scheduler_and_workers_end_with_a_killed_owner(self, tmp_path):
         script = tmp_path / "owner.py"

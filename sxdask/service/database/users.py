@@ -44,8 +44,8 @@ class Users:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._known: dict[int, tuple[float, User]] = {}
-        self._changes = 0
+        self._known: dict[int, tuple[float, object, User]] = {}
+        self._state = object()  # another one after each change
 
     def add(self, subject: str, *, admin: bool = False, pending: bool = True, **who: str) -> User:
         """Add a user; `who` may have name, email, institution and experiment.
@@ -74,12 +74,12 @@ class Users:
 
     def get(self, user_id: int) -> User | None:
         """Return a user."""
-        changes, now = self._changes, time.monotonic()
+        state, now = self._state, time.monotonic()
         found = self._one(USERS.c.id == user_id)
-        if found is not None and changes == self._changes:
+        if found is not None:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            self._known[user_id] = now, found
+            self._known[user_id] = now, state, found
         return found
 
     def known(self, user_id: int) -> User | None:
@@ -87,8 +87,9 @@ class Users:
 
         What is changed here is seen at once, what another process changes a second later.
         """
-        read, found = self._known.get(user_id, (0.0, None))
-        return found if time.monotonic() - read < _KNOWN_SECONDS else None
+        read, state, found = self._known.get(user_id, (0.0, None, None))
+        is_lately = time.monotonic() - read < _KNOWN_SECONDS
+        return found if is_lately and state is self._state else None
 
     def by_subject(self, subject: str) -> User | None:
         """Return the user that a login names."""
@@ -128,7 +129,7 @@ class Users:
         """Remove a user; what she asked for stays. False if there is none."""
         with writing(self.engine) as connection:
             done = connection.execute(delete(USERS).where(USERS.c.id == user_id))
-        self._forget()
+        self._state = object()
         return done.rowcount > 0
 
     def _set(self, user_id: int, **values: Any) -> None:
@@ -136,11 +137,7 @@ class Users:
             done = connection.execute(update(USERS).where(USERS.c.id == user_id).values(**values))
             if not done.rowcount:
                 raise RequestError(f"there is no user {user_id}")
-        self._forget()
-
-    def _forget(self) -> None:
-        self._changes += 1  # first, so that nothing is kept that was read before
-        self._known.clear()
+        self._state = object()
 
     def _one(self, condition: Any) -> User | None:
         with reading(self.engine) as connection:
