@@ -35,17 +35,17 @@ class SchedulerProcess(ProcessInterface):  # type: ignore[misc]  # distributed h
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self._options = options
-        self._process: Any = None
+        self.process: Any = None
 
     async def start(self) -> None:
         """Start the process; return when the scheduler can be connected to."""
         reading, writing = get_mp_context().Pipe(duplex=False)
-        self._process = AsyncProcess(
+        self.process = AsyncProcess(
             target=_serve, args=(self._options, writing), name="Dask Scheduler process"
         )
-        self._process.set_exit_callback(self._ended)
+        self.process.set_exit_callback(self._ended)
         try:
-            await self._process.start()
+            await self.process.start()
             writing.close()  # so that an end of the process is the end of what is read
             self.address = await asyncio.wait_for(asyncio.to_thread(_read, reading), _START_S)
         except (OSError, EOFError, TimeoutError) as error:
@@ -57,7 +57,7 @@ class SchedulerProcess(ProcessInterface):  # type: ignore[misc]  # distributed h
 
     async def close(self) -> None:
         """End the process: by itself if its scheduler was told to, else by force."""
-        process, self._process = self._process, None
+        process, self.process = self.process, None
         if process is not None and process.pid is not None:
             try:
                 await process.join(_STOP_S if self.address else 0)

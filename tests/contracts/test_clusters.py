@@ -191,17 +191,19 @@ def test_every_registered_backend_can_be_loaded():
     )
 
 
-def test_a_cluster_that_does_not_follow_is_closed_by_force(monkeypatch):
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_cluster_that_does_not_follow_is_closed_by_force(monkeypatch, apart):
     async def never() -> None:
         await asyncio.sleep(3600)
 
     monkeypatch.setattr(local, "_CLOSE_TIMEOUT_S", 1.0)
-    backend = local.LocalBackend(1, threads_per_worker=1)
+    backend = local.LocalBackend(1, threads_per_worker=1, apart=apart)
     client = backend.start()
-    worker = client.submit(os.getpid).result()
+    started = {client.submit(os.getpid).result(), client.run_on_scheduler(os.getpid)}
     monkeypatch.setattr(client.cluster, "_correct_state", never)
     backend.close()
-    wait_until(partial(_is_gone, worker))
+    for pid in started - {os.getpid()}:
+        wait_until(partial(_is_gone, pid), 10)
     with local.LocalBackend(1, threads_per_worker=1) as again:
         assert again.submit(abs, -1).result() == 1
 

@@ -148,17 +148,16 @@ def _stop(cluster: Any) -> None:
     for ever (seen with distributed 2025.3 when tasks kill their workers). One
     that lost the process of its scheduler would wait for that.
     """
-    if cluster.scheduler is None or cluster.scheduler.status not in _ENDED:
-        try:
+    with suppress(TimeoutError):
+        if cluster.scheduler is None or cluster.scheduler.status not in _ENDED:
             cluster.close(timeout=_CLOSE_TIMEOUT_S)
-        except TimeoutError:
-            pass
-        else:
             return
-    for nanny in list(cluster.workers.values()):
+    nannies = list(cluster.workers.values())
+    for nanny in nannies:
         nanny.auto_restart = False
-        process = getattr(nanny, "process", None)
-        if process is not None and process.pid:
+    for part in (*nannies, cluster.scheduler):
+        process = getattr(part, "process", None)
+        if process is not None and process.is_alive() and process.pid:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
     cluster.loop.add_callback(cluster.loop.stop)
