@@ -86,7 +86,7 @@ class TestLocalProcesses(ClusterContract):
             assert worker["memory_limit"] == 2**30
 
 
-class TestLocalWithSchedulerApart(ClusterContract):
+class TestLocalWithSchedulerApart(TestLocalProcesses):
     @pytest.fixture
     def backend(self):
         made = LocalBackend(1, threads_per_worker=1, apart=True)

@@ -111,8 +111,7 @@ class Load:
     ) -> dict[str, Any]:
         begun = time.perf_counter()
         try:
-            url = f"{self.url}{place}"
-            answer = client.request("POST", url, json=body) if body else client.request("GET", url)
+            answer = client.request("POST" if body else "GET", f"{self.url}{place}", json=body)
         except HTTPError as error:
             self.failures.append(f"{kind}: {type(error).__name__}: {error}")
             return {}

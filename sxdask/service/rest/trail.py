@@ -83,7 +83,7 @@ class Trail:
             level = logging.ERROR
         elif status >= 400:
             level = logging.WARNING
-        elif method == "GET" and route in _QUIET:
+        elif method in {"GET", "HEAD"} and route in _QUIET:
             level = logging.DEBUG
         if not _LOG.isEnabledFor(level):
             return
