@@ -157,7 +157,7 @@ def tree_classes(file: Any, url: str, *, cycle: bool = False) -> dict[str, str]:
 
 
 def _tree_kind(file: Any, name: str) -> Literal["ttree", "rntuple"]:
-    return "rntuple" if file.classname_of(name) in _RNTUPLES else "ttree"
+    return "rntuple" if file.key(name).classname() in _RNTUPLES else "ttree"
 
 
 def ttree_or_rntuple(
@@ -188,7 +188,7 @@ def choose_tree(file: Any, tree: str | None, url: str) -> str:
         raise UnknownTreeError.among(None, trees, file=url)
     name = tree.strip("/")
     with _decoding(url, None):
-        kind = file.classname_of(name) if name and name in file else None
+        kind = file.key(name).classname() if name and name in file else None
     if kind is None:
         raise UnknownTreeError.among(tree, tree_classes(file, url), file=url)
     if kind not in _TTREES | _RNTUPLES:

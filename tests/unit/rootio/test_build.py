@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
@@ -75,6 +75,22 @@ def test_a_tree_is_found_in_folders_and_by_its_newest_cycle(several: Path):
     newest = build_index(str(several), "second")
     assert (newest.num_entries, newest.layout.names) == (7, ("y", "z"))
     assert build_index(str(several), "second;1").num_entries == 5
+
+
+def test_a_tree_in_a_folder_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    reads: list[str] = []
+    read = uproot.reading.ReadOnlyKey.get_uncompressed_chunk_cursor
+
+    def counted(key: Any) -> Any:
+        reads.append(key.fName)
+        return read(key)
+
+    path = tmp_path / "deep.root"
+    with uproot.recreate(path) as file:
+        file.mktree("deep/t", {"x": "float32"}).extend({"x": np.zeros(5, np.float32)})
+    monkeypatch.setattr(uproot.reading.ReadOnlyKey, "get_uncompressed_chunk_cursor", counted)
+    build_index(str(path), "deep/t")
+    assert reads.count("t") == 1
 
 
 def test_trees_that_are_not_there_are_answered_with_those_that_are(several: Path):
