@@ -1,7 +1,8 @@
-"""P1: ten columns of a file with 1 500 branches; the index is on disk, nothing is open."""
+"""P1: ten columns of a file with 1 500 branches, with and without an index of it."""
 
 from __future__ import annotations
 
+import operator
 import os
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,11 +12,14 @@ import uproot
 
 import sxdask as sx
 from benchmarks.data import TEN, one_file, real_file
-from benchmarks.harness import Row, in_turn, paired_row
+from benchmarks.harness import in_turn, paired_row
 from sxdask.pipeline.compile import compile_plan
+from sxdask.rootio.build import build_index
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from benchmarks.harness import Row, Times
 
 _TREE = "Events"
 
@@ -57,4 +61,19 @@ def _case(name: str, path: Path, runs: int) -> list[Row]:
     return [
         paired_row("P1", f"{name}: one task", task, 8),
         paired_row("P1", f"{name}: whole call", call),
+        paired_row("P1", f"{name}: index of another file like it", _index(path, runs)),
     ]
+
+
+def _index(path: Path, runs: int) -> tuple[Times, Times]:
+    """Time an index of a tree whose like this process has indexed, beside uproot's own opening."""
+
+    def index() -> list[str]:
+        return list(build_index(str(path), _TREE).layout.names)
+
+    def peer() -> list[str]:
+        with uproot.open(path, object_cache=None, array_cache=None) as file:
+            names: list[str] = file[_TREE].keys(recursive=True)
+        return names
+
+    return in_turn(index, peer, operator.eq, runs=runs)

@@ -32,9 +32,13 @@ _NO_BASKETS = np.zeros(1, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class BranchRow:
-    """One branch of one file: what it is, where its baskets lie, how big it is."""
+    """One branch of one file: what it is, where its baskets lie, how big it is.
+
+    `place` is its number among all branches of the tree, each before those below it.
+    """
 
     facts: BranchFacts
+    place: int
     seek: Int64Array
     num_bytes: Int64Array
     entry_starts: Int64Array
@@ -52,49 +56,57 @@ def branch_facts(tree: Any) -> list[BranchRow]:
     forms: dict[str, str] = {}
     taken: set[str] = set()
     rows = []
-    for path, branch in tree.iteritems(recursive=True):
+    for place, (path, branch) in enumerate(tree.iteritems(recursive=True)):
         if isinstance(branch.interpretation, AsGrouped):
             continue
         name = branch.name if branch.name not in taken else path
         if name in taken:  # two branches of one path: uproot itself finds only the first
             continue
         taken.add(name)
-        rows.append(_row(tree, name, path, branch, forms))
+        facts = _facts(tree, name, path, branch, forms)
+        rows.append(_row(tree, place, branch, facts))
     return rows
 
 
-def _row(tree: Any, name: str, path: str, branch: Any, forms: dict[str, str]) -> BranchRow:
-    normal = branch.num_baskets - len(branch.embedded_baskets)
-    whole = normal == branch.num_baskets
-    starts = np.asarray(branch.member("fBasketEntry")[: normal + 1], np.int64)
-    typename = str(branch.typename)
+def _facts(tree: Any, name: str, path: str, branch: Any, forms: dict[str, str]) -> BranchFacts:
     layout, reason = None, _damage(tree, path, branch)
     if not reason:
         try:
             layout = _encoding(name, path, branch, forms)
         except Exception as error:  # noqa: BLE001 - uproot raises many kinds at exotic classes
             reason = _one_line(error)
-    if layout is not None and not whole:
+    if layout is not None and branch.embedded_baskets:
         layout = ColumnLayout(name, path, "uproot", layout.form)
-    usable = whole and not reason and starts[-1] == tree.num_entries
+    counting = branch.count_branch
+    counter = "" if counting is None else str(counting.name)
+    return BranchFacts(name, path, str(branch.typename), branch.title, layout, reason, counter)
+
+
+def _row(tree: Any, place: int, branch: Any, facts: BranchFacts) -> BranchRow:
+    normal = branch.num_baskets - len(branch.embedded_baskets)
+    starts = np.asarray(branch.member("fBasketEntry")[: normal + 1], np.int64)
+    whole = normal == branch.num_baskets and starts[-1] == tree.num_entries
+    usable = whole and not facts.reason
     sizes = np.asarray(branch.member("fBasketBytes")[:normal], np.int64)
-    counter = "" if branch.count_branch is None else str(branch.count_branch.name)
+    compressed, uncompressed = int(branch.compressed_bytes), int(branch.uncompressed_bytes)
+    code, usual = int(branch.member("fCompress")), int(branch.file.fCompress)
     return BranchRow(
-        facts=BranchFacts(name, path, typename, branch.title, layout, reason, counter),
+        facts=facts,
+        place=place,
         seek=np.asarray(branch.member("fBasketSeek")[:normal], np.int64) if usable else _NONE,
         num_bytes=sizes if usable else _NONE,
         entry_starts=starts if usable else _NO_BASKETS,
-        compressed=int(branch.compressed_bytes),
-        uncompressed=int(branch.uncompressed_bytes),
-        compression=_compression(branch),
+        compressed=compressed,
+        uncompressed=uncompressed,
+        compression=compression_code(code, compressed, uncompressed, usual),
     )
 
 
-def _compression(branch: Any) -> int:
-    code = int(branch.member("fCompress"))
-    if code > 0 or branch.compressed_bytes >= branch.uncompressed_bytes:
+def compression_code(code: int, compressed: int, uncompressed: int, usual: int) -> int:
+    """Return ROOT's code of a branch that has `code`; `usual` is that of the file."""
+    if code > 0 or compressed >= uncompressed:
         return max(code, 0)
-    return int(branch.file.fCompress)  # ROOT's kInherit, and what uproot leaves as 0
+    return usual  # ROOT's kInherit, and what uproot leaves as 0
 
 
 def _damage(tree: Any, path: str, branch: Any) -> str:
@@ -205,6 +217,7 @@ def field_facts(ntuple: Any) -> tuple[list[BranchRow], Int64Array, int]:
         known = [sizes[item] for item in sources if item in sizes]
         row = BranchRow(
             facts=_field(ntuple, number, family),
+            place=number,
             seek=_NONE,
             num_bytes=_NONE,
             entry_starts=_NO_BASKETS,

@@ -63,7 +63,8 @@ def build_index(
     UnknownTreeError
         If it has no such tree, or there is none to choose; the hint lists them.
     """
-    from sxdask.rootio.branches import branch_facts, field_facts  # loads uproot
+    from sxdask.rootio.branches import field_facts  # loads uproot
+    from sxdask.rootio.likeness import tree_rows
 
     begin = time.perf_counter()
     url = normalise_url(url)
@@ -71,12 +72,13 @@ def build_index(
     with open_root(url, storage_options, size=stamp.size) as file:
         name = choose_tree(file, tree, url)
         with _decoding(url, name):
-            kind, found = _tree_kind(file, name), file[name]
+            kind = _tree_kind(file, name)
             if kind == "rntuple":
-                rows, clusters, total = field_facts(found)
+                rows, clusters, total = field_facts(file[name])
+                layout = make_layout([row.facts for row in rows])
             else:
-                rows = branch_facts(found)
-                clusters = cluster_edges(rows, int(found.num_entries))
+                rows, layout, num_entries = tree_rows(file, name)
+                clusters = cluster_edges(rows, num_entries)
                 total = sum(row.compressed for row in rows)
         index = FileIndex(
             url=url,
@@ -85,7 +87,7 @@ def build_index(
             stamp=FileStamp(stamp.size, stamp.mark, file.file.uuid.hex),
             num_entries=int(clusters[-1]),
             cluster_starts=clusters,
-            layout=make_layout([row.facts for row in rows]),
+            layout=layout,
             table=_table(rows),
             compression=compression_name(int(file.file.fCompress)),
             total_bytes=total,

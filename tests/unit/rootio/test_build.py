@@ -32,7 +32,7 @@ def row(starts: list[int], size: int = 1000) -> BranchRow:
     """Return a branch whose baskets begin at `starts` and hold `size` bytes in all."""
     facts = BranchFacts("x", "x", "float", "", ColumnLayout("x", "x", "flat", '"float32"'))
     seek = np.zeros(len(starts) - 1, np.int64)
-    return BranchRow(facts, seek, seek, np.array(starts, np.int64), size, size, 0)
+    return BranchRow(facts, 0, seek, seek, np.array(starts, np.int64), size, size, 0)
 
 
 @pytest.fixture
