@@ -1,6 +1,8 @@
 """Building many indexes at once: processes for local files, threads for remote ones.
 
-Deserialising a TTree is pure Python, so threads gain nothing on local files.
+Deserialising a TTree is pure Python, so threads gain nothing on local files, and
+processes only where it takes longer than to start them: files of one dataset are
+alike, and all but the first take little (`sxdask.rootio.likeness`).
 The processes are started from a command line and not with `multiprocessing`: a
 user's script needs no ``__main__`` guard, and a Dask worker, which may not have
 children of that kind, can build too.
@@ -13,6 +15,7 @@ import os
 import queue
 import subprocess
 import sys
+import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from functools import partial
@@ -33,8 +36,10 @@ if TYPE_CHECKING:
     Find: TypeAlias = Callable[[Wanted], Result | None]
     Build: TypeAlias = Callable[[Wanted], Result]
 
-# Below this a new process would not have imported uproot before the work is done.
+# Below either a new process would not have imported uproot before the work is done.
 FEWEST_FOR_PROCESSES = 8
+_PROCESSES_S = 2.0
+_TRIED_FIRST = 2  # the second tells whether files are alike
 _REMOTE_THREADS = 16
 
 
@@ -70,13 +75,28 @@ def find_or_build(
     if remote := [item for item in wanted if not _is_local(item)]:
         count = workers or _REMOTE_THREADS
         yield from _in_threads(lambda item: find(item) or build(item), remote, count)
+    yield from _build(store, missing, find, build, workers)
+
+
+def _build(
+    store: IndexStore, missing: Sequence[Wanted], find: Find, build: Build, workers: int
+) -> Iterator[tuple[Wanted, Result]]:
+    """Build here, or in processes: if their number was given, or the first files say it pays."""
     count = min(workers or _cores(), len(missing))
-    if len(missing) >= FEWEST_FOR_PROCESSES and count > 1 and store.is_writable():
-        with _Workers(store, count) as pool:
-            work = partial(_with_worker, pool, find, build)
-            yield from _in_threads(work, missing, count)
-    else:
-        yield from ((item, build(item)) for item in missing)
+    spreads = count > 1 and store.is_writable()
+    seconds = 0.0
+    for built, item in enumerate(missing):
+        left = len(missing) - built
+        pays = built >= _TRIED_FIRST and seconds * left > _PROCESSES_S
+        if spreads and left >= FEWEST_FOR_PROCESSES and (workers or pays):
+            with _Workers(store, count) as pool:
+                work = partial(_with_worker, pool, find, build)
+                yield from _in_threads(work, missing[built:], count)
+            return
+        began = time.perf_counter()
+        result = build(item)
+        seconds = time.perf_counter() - began
+        yield item, result
 
 
 def _is_local(item: Wanted) -> bool:

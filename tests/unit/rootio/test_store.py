@@ -10,15 +10,16 @@ import sys
 import textwrap
 import time
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import uproot
 
 from sxdask.core.errors import FileMissingError, NotRootFileError, SxdaskError, UnknownTreeError
+from sxdask.rootio import parallel
 from sxdask.rootio.build import build_index
 from sxdask.rootio.filelock import file_lock
-from sxdask.rootio.index import FORMAT_VERSION, FileIndex
+from sxdask.rootio.index import FORMAT_VERSION, FileIndex, open_index
 from sxdask.rootio.parallel import FEWEST_FOR_PROCESSES
 from sxdask.rootio.store import IndexStore
 
@@ -130,8 +131,9 @@ def test_a_damaged_entry_is_absent_and_built_again(store: IndexStore, data: Path
     path.write_bytes(damaged[damage])
     assert store.get(str(data), "Events") is None
     assert store.entries() == []
-    store.build(str(data), "Events")
-    assert path.stat().st_size == len(content)
+    built = store.build(str(data), "Events")
+    assert open_index(path).layout is built.layout
+    assert [entry.num_entries for entry in store.entries()] == [100]
 
 
 def test_a_process_waits_for_another_that_builds_the_same_file(store: IndexStore, data: Path):
@@ -243,6 +245,36 @@ def test_many_files_are_built_by_processes_to_the_same_indexes(
     assert all(index.num_entries == 100 for index in indexes)
     assert len(store.entries()) == len(urls)
     assert leftovers(store) == []
+
+
+def test_processes_are_started_where_that_pays(
+    store: IndexStore, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    started: list[int] = []
+    workers = parallel._Workers
+
+    def counted(store: IndexStore, count: int) -> Any:
+        started.append(count)
+        return workers(store, count)
+
+    monkeypatch.setattr(parallel, "_Workers", counted)
+    monkeypatch.setattr(parallel, "_cores", lambda: 2)
+    urls = [tmp_path / f"copy_{number}.root" for number in range(2 * FEWEST_FOR_PROCESSES + 2)]
+    for url in urls:
+        shutil.copy(data, url)
+    half = FEWEST_FOR_PROCESSES + 2
+    monkeypatch.setattr(parallel, "_PROCESSES_S", 3600.0)
+    assert len(store.ensure([(str(url), "Events") for url in urls[:half]])) == half
+    assert started == []  # the second file took little
+    monkeypatch.setattr(parallel, "_PROCESSES_S", 0.0)
+    found = store.ensure([(str(url), "Events") for url in urls])
+    assert [index.url for index in found] == [str(url) for url in urls]
+    assert started == []  # too few were left
+    assert len(store.entries()) == len(urls)
+    store.prune(everything=True)
+    store.ensure([(str(url), "Events") for url in urls])
+    assert started == [2]
+    assert len(store.entries()) == len(urls)
 
 
 def test_the_first_error_ends_the_processes(store: IndexStore, tmp_path: Path, data: Path):
