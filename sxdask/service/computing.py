@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from sxdask.core.errors import SystemFaultError
+from sxdask.service.transforms.imports import Imports, begin_imports
 
 if TYPE_CHECKING:
     from sxdask.clusters.opening import Cluster
@@ -43,8 +44,10 @@ class Computing:
                 return self._client
             self._leave()
             cluster = open_cluster(self.name, **self._options)
+            begin_imports()  # what workers write is published by this process
             self._client = cluster.start()
             self._cluster = cluster
+            self._client.register_plugin(Imports())
             return self._client
 
     @property

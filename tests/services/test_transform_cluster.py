@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 
@@ -17,6 +18,7 @@ from distributed import Client
 from sxdask.clusters.backends.local import LocalBackend
 from sxdask.service.computing import Computing
 from sxdask.service.transforms.cluster import outcome
+from sxdask.service.transforms.imports import NEEDED
 from sxdask.service.transforms.states import Status
 from tests.servers import free_port
 from tests.transforms import laboratory, wait_until
@@ -189,6 +191,23 @@ def test_a_scheduler_that_is_killed_is_found_again_with_all_files(
             lab.require_exact(name)
     for made in clients:
         made.close()
+
+
+def _imported():
+    """Wait for what the worker began as it started; return what came of it."""
+    for thread in threading.enumerate():
+        if thread.name == "sxdask-imports":
+            thread.join()
+    return {name: name in sys.modules for name in NEEDED}
+
+
+def test_workers_import_what_transforms_need_before_there_is_one():
+    computing = Computing("local", workers=1, threads_per_worker=1)
+    try:
+        found = computing.client().run(_imported)
+    finally:
+        computing.close()
+    assert list(found.values()) == [dict.fromkeys(NEEDED, True)]
 
 
 def test_the_services_own_scheduler_is_killed_and_made_again(tmp_path, hanging, nanoaod_files):

@@ -11,6 +11,7 @@ from sxdask.core.errors import DeliveryError, RequestError, SystemFaultError, Un
 from sxdask.deliver.attempt import as_sxdask_error, is_transient
 from sxdask.deliver.failures import public_text
 from sxdask.service.transforms.attempts import Job, present, stuck
+from sxdask.service.transforms.imports import finish_imports
 from sxdask.service.transforms.orders import Report
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def transform_file(payload: bytes) -> Report:
     The replicas are tried in order. One of which nothing is heard for too long
     is left to itself in its thread, which writes nothing any more.
     """
+    finish_imports()
     order: Order = pickle.loads(payload)  # noqa: S301  from the engine, as the task itself is
     began = time.monotonic()
     report = Report("", code=SystemFaultError.code, message="the file has no path")

@@ -1,0 +1,48 @@
+"""What a process imports as it starts, so that the first files of a service do not wait for it."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import suppress
+from functools import cache
+from threading import Thread
+from typing import Any, ClassVar, Final
+
+from distributed.diagnostics.plugin import WorkerPlugin
+
+NEEDED: Final = (
+    "sxdask.service.transforms.writing",
+    "sxdask.rootio.likeness",
+    "pyarrow.parquet",
+    "s3fs",
+)
+
+
+class Imports(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
+    """Lets a worker import what nearly every transform needs, while it has nothing else to do."""
+
+    name: ClassVar[str] = "sxdask-imports"
+    idempotent: ClassVar[bool] = True
+
+    def setup(self, worker: Any) -> None:  # noqa: ARG002  the signature is Dask's
+        """Begin; the worker is ready for tasks meanwhile."""
+        begin_imports()
+
+
+def finish_imports() -> None:
+    """Return when all is imported: packages that import each other bear no second thread."""
+    begin_imports().join()
+
+
+@cache
+def begin_imports() -> Thread:
+    """Begin, once in a process; returns the thread that does it."""
+    thread = Thread(target=_import, name="sxdask-imports", daemon=True)
+    thread.start()
+    return thread
+
+
+def _import() -> None:
+    for name in NEEDED:
+        with suppress(ImportError):  # what cannot do without it says so
+            importlib.import_module(name)
