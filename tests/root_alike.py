@@ -13,6 +13,8 @@ import warnings
 from typing import Any
 
 _MOST = 6
+_LEAVES = "BbSsIiLlGgFDOfd"
+"""ROOT's letters of the kinds of numbers."""
 
 
 def fill(ROOT: Any, tree: Any, events: int, rng: random.Random) -> None:  # noqa: N803
@@ -22,6 +24,9 @@ def fill(ROOT: Any, tree: Any, events: int, rng: random.Random) -> None:  # noqa
     numbers, nested = ROOT.std.vector("float")(), ROOT.std.vector("std::vector<float>")()
     name, momentum = ROOT.std.string(), ROOT.TLorentzVector()
     clones = ROOT.TClonesArray("TLorentzVector", 10)
+    room = bytearray(8)
+    for letter in _LEAVES:
+        tree.Branch(f"leaf_{letter}_{letter.isupper()}", room, f"leaf/{letter}")
     tree.Branch("n", count, "n/I")
     tree.Branch("lists", lists, "lists[n]/F")
     tree.Branch("matrix", matrix, "matrix[2][3]/I")

@@ -27,7 +27,7 @@ from sxdask.rootio.record import NotUsualError, TreeRecord, read_record
 if TYPE_CHECKING:
     from sxdask.rootio.layout import BranchFacts, TreeLayout
 
-_MOST: Final = 64  # descriptions that a process keeps
+_MOST: Final = 32  # descriptions that a process keeps
 _KEY_LENGTH = struct.Struct(">14xh")
 _NONE = np.zeros(0, np.int64)
 _NO_BASKETS = np.zeros(1, np.int64)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sxdask.rootio.model import Int64Array
 
 _COUNTED: Final = 0x4000_0000  # kByteCountMask
+_MEMBERWISE: Final = 0x4000  # kStreamedMemberWise
 _NEW_CLASS: Final = 0xFFFF_FFFF  # kNewClassTag
 _CLASS: Final = 0x8000_0000  # kClassMask
 _MAP_OFFSET: Final = 2  # kMapOffset
@@ -42,9 +43,22 @@ _BRANCH = struct.Struct(">iiiiq")
 _BRANCH_REST = struct.Struct(">iIiqqqq")
 _ELEMENT = {9: struct.Struct(">Iiiii4x"), 10: struct.Struct(">Ihiii4x")}  # without fMaximum
 _LEAF_SIZE: Final = 14  # fLen to fIsUnsigned
-_KINDS: Final = ("B", "C", "D", "D32", "F", "F16", "G", "I", "L", "O", "S")
-_RANGED: Final = frozenset(f"TLeaf{kind}".encode() for kind in _KINDS)
-_WITHOUT_RANGE: Final = b"TLeafElement"
+_TEXT: Final = b"TLeafC"
+_OF_CLASS: Final = b"TLeafElement"
+_LEAF_ENDS: Final = {  # bytes of fMinimum and fMaximum, or of fID and fType
+    b"TLeafB": 2,
+    b"TLeafD": 16,
+    b"TLeafD32": 8,
+    b"TLeafF": 8,
+    b"TLeafF16": 6,
+    b"TLeafG": 16,
+    b"TLeafI": 8,
+    b"TLeafL": 16,
+    b"TLeafO": 2,
+    b"TLeafS": 4,
+    _TEXT: 8,
+    _OF_CLASS: 8,
+}
 
 
 class NotUsualError(Exception):
@@ -146,7 +160,7 @@ class _Walk:
         )
 
     def tree(self) -> None:
-        """Read a TTree as far as its branches."""
+        """Read a TTree as far as uproot does."""
         version, _ = self._open((19, 20))
         self._named()
         for _ in range(3):  # TAttLine, TAttFill, TAttMarker
@@ -157,12 +171,18 @@ class _Walk:
         if version == 20:
             self._pass()  # fIOFeatures
         self._branches(0)
+        count, end = self._array()  # fLeaves, which are those of the branches
+        for _ in range(count):
+            if self._object():
+                raise NotUsualError("a leaf of no branch")
+        self._close(end)
+        self._object()  # fAliases; what comes behind is passed by uproot, too
 
     def _branches(self, depth: int) -> int:
         """Read the branches of a tree or below a branch; returns how many."""
         if depth > _DEEPEST:
             raise NotUsualError("branches too deep")
-        count = self._array()
+        count, end = self._array()
         for _ in range(count):
             kind = self._object()
             if kind == b"TBranch":
@@ -171,6 +191,7 @@ class _Walk:
                 self._element(depth)
             else:
                 raise NotUsualError(f"a branch that is a {kind!r}")
+        self._close(end)
         return count
 
     def _element(self, depth: int) -> None:
@@ -212,12 +233,10 @@ class _Walk:
         self._seek.append(b"")
         self._bytes.append(b"")
         below = self._branches(depth + 1)
-        for _ in range(self._array()):  # fLeaves
-            if kind := self._object():
-                self._leaf(kind)
+        self._leaves()
         if count or not entries:
             self._pass()  # fBaskets: needless, because those that lie elsewhere have all entries
-        elif not below or self._array():  # which says that there are none
+        elif not below or self._array() != (0, self.at):  # which says that there are none
             raise NotUsualError("entries without baskets")
         self._bytes[place] = self._numbers(4, room, count)
         starts = self._numbers(8, room, count + 1)
@@ -232,22 +251,30 @@ class _Walk:
         self.at = begin + size * room
         return self.data[begin : begin + size * count]
 
+    def _leaves(self) -> None:
+        count, end = self._array()
+        for _ in range(count):
+            if kind := self._object():
+                self._leaf(kind)
+        self._close(end)
+
     def _leaf(self, kind: bytes) -> None:
-        _, end = self._open((1,))
+        _, end = self._open((1, 2))
         _, end_of_leaf = self._open((2,))
         self._named()
         # The length of a text is that of the longest, and no matter; that of an array is one.
-        is_text = kind == b"TLeafC" and b"[" not in self.said[-1]
+        is_text = kind == _TEXT and b"[" not in self.said[-1]
         self.said.append(self.data[self.at + 4 * is_text : self.at + _LEAF_SIZE])
         self.at += _LEAF_SIZE
         if counter := self._object():
             self._leaf(counter)
         self._close(end_of_leaf)
-        if kind == _WITHOUT_RANGE:
-            self.said.append(self.data[self.at : end])  # fID, fType
-        elif kind not in _RANGED:
+        if kind not in _LEAF_ENDS:
             raise NotUsualError(f"a leaf that is a {kind!r}")
-        self.at = end  # past the least and the most of its values
+        if kind == _OF_CLASS:
+            self.said.append(self.data[self.at : end])
+        self.at += _LEAF_ENDS[kind]
+        self._close(end)
 
     def _object(self) -> bytes:
         """Read what stands before an object: its class; nothing for one that was before, or none.
@@ -273,23 +300,24 @@ class _Walk:
         self.said.append(kind)
         return kind
 
-    def _array(self) -> int:
-        """Read the beginning of a TObjArray; its objects follow."""
-        count, version, _, _, bits = _ARRAY.unpack_from(self.data, self.at)
-        if not count & _COUNTED or version != 3 or bits & _REFERENCED:
+    def _array(self) -> tuple[int, int]:
+        """Read the beginning of a TObjArray; returns how many objects follow, and where it ends."""
+        count, version, object_version, _, bits = _ARRAY.unpack_from(self.data, self.at)
+        if not count & _COUNTED or (version, object_version) != (3, 1) or bits & _REFERENCED:
             raise NotUsualError("an array of another kind")
+        end = self.at + 4 + (count & ~_COUNTED)
         self.at += _ARRAY.size
         self._string()
         size, _ = _SIZE.unpack_from(self.data, self.at)
         self.said.append(self.data[self.at : self.at + 4])
         self.at += _SIZE.size
-        return int(size)
+        return size, end
 
     def _named(self) -> None:
         """Say the name and the title of a TNamed."""
         at = self.at
         count, version, object_version, _, bits = _NAMED.unpack_from(self.data, at)
-        if not count & _COUNTED or version != 1 or object_version != 1:
+        if not count & _COUNTED or (version, object_version) != (1, 1):
             raise NotUsualError("a name of another kind")
         self.at = begin = at + _NAMED.size + (2 if bits & _REFERENCED else 0)
         self._string()
@@ -320,8 +348,8 @@ class _Walk:
             raise NotUsualError("an object of another size than it says")
 
     def _pass(self) -> None:
-        """Pass an object that begins with its size."""
-        (count,) = _WORD.unpack_from(self.data, self.at)
-        if not count & _COUNTED:
+        """Pass an object that begins with its size and its version."""
+        count, version = _VERSION.unpack_from(self.data, self.at)
+        if not count & _COUNTED or version & _MEMBERWISE:
             raise NotUsualError("an object without a size")
         self.at += 4 + (count & ~_COUNTED)
