@@ -30,14 +30,14 @@ class Imports(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
 
 
 def finish_imports() -> None:
-    """Return when all is imported: packages that import each other bear no second thread."""
+    """Return when all is imported: two threads must not begin packages that import one another."""
     begin_imports().join()
 
 
 @cache
 def begin_imports() -> Thread:
     """Begin, once in a process; returns the thread that does it."""
-    thread = Thread(target=_import, name="sxdask-imports", daemon=True)
+    thread = Thread(target=_import, name="sxdask-imports")  # a process ends after its imports
     thread.start()
     return thread
 
