@@ -28,6 +28,7 @@ from sxdask.rootio.listing import tree_names
 from sxdask.rootio.record import read_record
 from sxdask.testing import write_nanoaod, write_nanoaod_files
 from tests.conftest import IN_CI
+from tests.real_files import TTREES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,30 +82,7 @@ UNUSUAL = {"scouting_nano"}
 
 
 @pytest.mark.samples
-@pytest.mark.parametrize(
-    "name",
-    [
-        "PHYSLITE_example",
-        "delphes",
-        "edm4hep",
-        "edm4hep_ILD_mumuH_v01-00_podio_v01-07_10ev",
-        "missing_luminosityBlock",
-        "nano_dimuon",
-        "nano_dy",
-        "nano_dy_SpecialTree",
-        "nano_dy_empty",
-        "nano_tree",
-        "nano_tt_v12",
-        "nano_tt_v15",
-        "p8_ee_WW_ecm240_edm4hep",
-        "pduneana",
-        "pfnano",
-        "scouting_nano",
-        "test_FCC_Spring2021",
-        "test_FCC_Winter2023",
-        "treemaker",
-    ],
-)
+@pytest.mark.parametrize("name", [*TTREES, "nano_dy"])
 def test_a_real_tree_seen_again_has_the_same_index(samples: Path, name: str):
     path = samples / f"{name}.root"
     for tree in tree_names(str(path)):

@@ -13,41 +13,13 @@ from uproot.interpretation.grouped import AsGrouped
 from sxdask.rootio.build import build_index
 from sxdask.rootio.index import index_from_bytes, index_to_bytes
 from sxdask.rootio.listing import list_trees, tree_names
+from tests.real_files import RNTUPLES, TTREES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sxdask.rootio.index import FileIndex
     from sxdask.rootio.layout import TreeLayout
-
-TTREES = (
-    "PHYSLITE_example",
-    "delphes",
-    "edm4hep",
-    "edm4hep_ILD_mumuH_v01-00_podio_v01-07_10ev",
-    "missing_luminosityBlock",
-    "nano_dimuon",
-    "nano_dy_SpecialTree",
-    "nano_dy_empty",
-    "nano_tree",
-    "nano_tt_v12",
-    "nano_tt_v15",
-    "p8_ee_WW_ecm240_edm4hep",
-    "pduneana",
-    "pfnano",
-    "scouting_nano",
-    "test_FCC_Spring2021",
-    "test_FCC_Winter2023",
-    "treemaker",
-)
-RNTUPLES = (
-    "nano_dimuon_rntuple",
-    "nano_dy_SpecialTree_rntuple",
-    "nano_dy_empty_rntuple",
-    "nano_tree_rntuple",
-    "pfnano_rntuple",
-    "treemaker_rntuple",
-)
 
 
 def branches_of(tree: Any) -> dict[str, Any]:
