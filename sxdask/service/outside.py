@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+
+from distributed import wait
 
 from sxdask.service.computing import Computing
 from sxdask.service.from_settings import embedded_store, own_store
 from sxdask.service.objects.profiles import worker_profile
 from sxdask.service.objects.seaweed import SeaweedServer
 from sxdask.service.objects.volume import VolumeObjects
+from sxdask.service.transforms.imports import make_ready
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 
 OBJECT_STORE: Final = "object-store"
 VOLUME: Final = "volume"
+_NOBODYS: Final = "00000000-0000-4000-8000-000000000000"  # the id of no transform
+_READY_S: Final = 20.0
 _NICENESS: Final = 10  # of workers on the machine of the service
 
 
@@ -61,7 +67,22 @@ def _embedded(settings: ServiceSettings, stack: ExitStack, computing: Computing)
         starting = pool.submit(server.start)
         computing.client()
         starting.result()
-    return embedded_store(settings, server, profile)
+    store = embedded_store(settings, server, profile)
+    if settings.cluster == "local":
+        _make_ready(computing, store)
+    return store
+
+
+def _make_ready(computing: Computing, store: S3Objects) -> None:
+    """Let the first request find workers and this process with all that they need at hand."""
+    client, target = computing.client(), store.target(_NOBODYS)
+    asked = [
+        client.submit(make_ready, target, store.storage_options(), workers=[worker], pure=False)
+        for worker in client.nthreads()
+    ]
+    make_ready(target, store.storage_options(here=True))
+    with suppress(TimeoutError):
+        wait(asked, timeout=_READY_S)
 
 
 def _profile(settings: ServiceSettings, stack: ExitStack, keys: Any) -> str:

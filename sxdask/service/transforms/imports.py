@@ -6,9 +6,14 @@ import importlib
 from contextlib import suppress
 from functools import cache
 from threading import Thread
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from distributed.diagnostics.plugin import WorkerPlugin
+
+from sxdask.core.errors import SxdaskError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NEEDED: Final = (
     "sxdask.service.transforms.writing",
@@ -27,6 +32,15 @@ class Imports(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
     def setup(self, worker: Any) -> None:  # noqa: ARG002  the signature is Dask's
         """Begin; the worker is ready for tasks meanwhile."""
         begin_imports()
+
+
+def make_ready(target: str, options: Mapping[str, Any]) -> None:
+    """Return when all is imported, and a connection to the folder or bucket `target` was made."""
+    from sxdask.deliver.store import open_store
+
+    finish_imports()
+    with suppress(SxdaskError):  # that it is not there, which is no matter
+        open_store(target, dict(options)).size("none")
 
 
 def finish_imports() -> None:
