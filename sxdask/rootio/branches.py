@@ -20,7 +20,7 @@ from uproot.interpretation.objects import AsStridedObjects
 from uproot.interpretation.strings import AsStrings
 
 from sxdask.rootio.layout import BranchFacts
-from sxdask.rootio.model import ColumnLayout, Int64Array
+from sxdask.rootio.model import ColumnBaskets, ColumnLayout, Int64Array
 from sxdask.rootio.streamed import nested_layout
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _NONE = np.zeros(0, np.int64)
 _NO_BASKETS = np.zeros(1, np.int64)
+_UNREAD = ColumnBaskets(_NONE, _NONE, _NO_BASKETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +87,43 @@ def _row(tree: Any, place: int, branch: Any, facts: BranchFacts) -> BranchRow:
     normal = branch.num_baskets - len(branch.embedded_baskets)
     starts = np.asarray(branch.member("fBasketEntry")[: normal + 1], np.int64)
     whole = normal == branch.num_baskets and starts[-1] == tree.num_entries
-    usable = whole and not facts.reason
-    sizes = np.asarray(branch.member("fBasketBytes")[:normal], np.int64)
-    compressed, uncompressed = int(branch.compressed_bytes), int(branch.uncompressed_bytes)
-    code, usual = int(branch.member("fCompress")), int(branch.file.fCompress)
+    baskets = ColumnBaskets(
+        seek=np.asarray(branch.member("fBasketSeek")[:normal], np.int64),
+        num_bytes=np.asarray(branch.member("fBasketBytes")[:normal], np.int64),
+        entry_starts=starts,
+    )
+    sizes = int(branch.compressed_bytes), int(branch.uncompressed_bytes)
+    codes = int(branch.member("fCompress")), int(branch.file.fCompress)
+    return make_row(facts, place, baskets if whole else None, sizes, codes)
+
+
+def make_row(
+    facts: BranchFacts,
+    place: int,
+    baskets: ColumnBaskets | None,
+    sizes: tuple[int, int],
+    codes: tuple[int, int],
+) -> BranchRow:
+    """Return the row of a branch, without baskets where it cannot be read.
+
+    `sizes` are its bytes compressed and not, `codes` ROOT's compression of the branch and
+    of its file.
+    """
+    if baskets is None or facts.reason:
+        baskets = _UNREAD
     return BranchRow(
         facts=facts,
         place=place,
-        seek=np.asarray(branch.member("fBasketSeek")[:normal], np.int64) if usable else _NONE,
-        num_bytes=sizes if usable else _NONE,
-        entry_starts=starts if usable else _NO_BASKETS,
-        compressed=compressed,
-        uncompressed=uncompressed,
-        compression=compression_code(code, compressed, uncompressed, usual),
+        seek=baskets.seek,
+        num_bytes=baskets.num_bytes,
+        entry_starts=baskets.entry_starts,
+        compressed=sizes[0],
+        uncompressed=sizes[1],
+        compression=_compression(*codes, *sizes),
     )
 
 
-def compression_code(code: int, compressed: int, uncompressed: int, usual: int) -> int:
-    """Return ROOT's code of a branch that has `code`; `usual` is that of the file."""
+def _compression(code: int, usual: int, compressed: int, uncompressed: int) -> int:
     if code > 0 or compressed >= uncompressed:
         return max(code, 0)
     return usual  # ROOT's kInherit, and what uproot leaves as 0

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from uproot.source.cursor import Cursor
 
-from sxdask.rootio.branches import BranchRow, branch_facts, compression_code
+from sxdask.rootio.branches import BranchRow, branch_facts, make_row
 from sxdask.rootio.layout import make_layout
+from sxdask.rootio.model import ColumnBaskets
 from sxdask.rootio.record import NotUsualError, TreeRecord, read_record
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 _MOST: Final = 32  # descriptions that a process keeps
 _KEY_LENGTH = struct.Struct(">14xh")
-_NONE = np.zeros(0, np.int64)
-_NO_BASKETS = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +113,14 @@ def _rows(description: _Description, record: TreeRecord, compression: int) -> li
     rows = []
     for facts, place in zip(description.facts, description.places, strict=True):
         begin, end = spans[place]
-        compressed, uncompressed = record.compressed[place], record.uncompressed[place]
-        rows.append(
-            BranchRow(
-                facts,
-                place,
-                _NONE if facts.reason else record.seek[begin:end],
-                _NONE if facts.reason else record.num_bytes[begin:end],
-                _NO_BASKETS if facts.reason else record.starts[record.starts_of[place]],
-                compressed,
-                uncompressed,
-                compression_code(record.compression[place], compressed, uncompressed, compression),
-            )
+        baskets = ColumnBaskets(
+            record.seek[begin:end],
+            record.num_bytes[begin:end],
+            record.starts[record.starts_of[place]],
         )
+        sizes = record.compressed[place], record.uncompressed[place]
+        codes = record.compression[place], compression
+        rows.append(make_row(facts, place, baskets, sizes, codes))
     return rows
 
 

@@ -41,7 +41,7 @@ _SIZE = struct.Struct(">ii")
 _TREE = struct.Struct(">qqqqqdiiiiIqqqqqq")
 _BRANCH = struct.Struct(">iiiiq")
 _BRANCH_REST = struct.Struct(">iIiqqqq")
-_ELEMENT = {9: struct.Struct(">Iiiii4x"), 10: struct.Struct(">Ihiii4x")}  # without fMaximum
+_ELEMENT: Final = {9: 24, 10: 22}  # bytes of fCheckSum to fMaximum, by version
 _LEAF_SIZE: Final = 14  # fLen to fIsUnsigned
 _TEXT: Final = b"TLeafC"
 _OF_CLASS: Final = b"TLeafElement"
@@ -201,9 +201,8 @@ class _Walk:
         begin = self.at
         for _ in range(3):  # fClassName, fParentName, fClonesName
             self._string()
-        numbers = _ELEMENT[version]
-        self.said.append(self.data[begin : self.at + numbers.size - 4])
-        self.at += numbers.size
+        self.at += _ELEMENT[version]
+        self.said.append(self.data[begin : self.at - 4])  # without fMaximum
         for _ in range(2):  # fBranchCount, fBranchCount2
             if self._object():
                 raise NotUsualError("a branch within another's description")
