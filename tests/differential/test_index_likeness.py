@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections import Counter, OrderedDict
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ from sxdask.rootio.index import index_to_bytes
 from sxdask.rootio.listing import tree_names
 from sxdask.rootio.record import read_record
 from sxdask.testing import write_nanoaod, write_nanoaod_files
-from tests.conftest import IN_CI
+from tests.peers import require_root
 from tests.real_files import TTREES
 
 if TYPE_CHECKING:
@@ -88,8 +87,8 @@ def test_a_real_tree_seen_again_has_the_same_index(samples: Path, name: str):
     for tree in tree_names(str(path)):
         first = as_bytes(build_index(str(path), tree))
         assert (likeness._known == {}) == (name in UNUSUAL)
-        again = as_bytes(build_index(str(path), tree)) if name in UNUSUAL else None
-        assert (again or by_likeness(path, tree)) == first
+        look = anew if name in UNUSUAL else by_likeness
+        assert look(path, tree) == first
 
 
 @pytest.mark.samples
@@ -100,10 +99,7 @@ def test_another_file_of_a_dataset_needs_its_numbers_only(samples: Path):
 
 
 def test_files_that_root_wrote_are_alike_whatever_they_hold(tmp_path: Path):
-    if find_spec("ROOT") is None:
-        told = "ROOT is not installed (extra 'peers')"
-        in_ci = IN_CI and sys.platform == "linux" and sys.version_info[:2] == (3, 11)
-        pytest.fail(told) if in_ci else pytest.skip(told)
+    require_root()
     events = {"many": 2_000, "few": 3, "some": 150}
     writer = Path(__file__).parents[1] / "root_alike.py"
     named = [f"{tmp_path / name}.root={count}" for name, count in events.items()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -15,8 +14,8 @@ import pytest
 import sxdask as sx
 from sxdask.core.settings import load_settings
 from sxdask.testing.nanoaod import write_nanoaod_files
-from tests.conftest import IN_CI
 from tests.differential.func_adl.oracle import read_events
+from tests.peers import require_peer, require_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,13 +46,7 @@ class Data:
 @pytest.fixture(scope="session", autouse=True)
 def _peers() -> None:
     """Skip, but not in CI, where func_adl_uproot is not installed."""
-    _require("func_adl_uproot", in_ci=True)
-
-
-def _require(module: str, *, in_ci: bool) -> None:
-    if importlib.util.find_spec(module) is None:
-        told = f"{module} is not installed (extra 'peers')"
-        pytest.fail(told) if IN_CI and in_ci else pytest.skip(told)
+    require_peer("func_adl_uproot")
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +63,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, _peers: None) -> Callable[[st
 
 
 def _small(folder: Path) -> Data:
-    # There is a wheel of ROOT for one Python alone.
-    _require("ROOT", in_ci=sys.platform == "linux" and sys.version_info[:2] == (3, 11))
+    require_root()
     path, writer = folder / "small.root", Path(__file__).with_name("write_small_tree.py")
     # ROOT takes over signals and standard streams: it gets a process of its own.
     subprocess.run([sys.executable, "-W", "ignore", str(writer), str(path)], check=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,8 +14,8 @@ import uproot
 import sxdask as sx
 from sxdask.core.settings import load_settings
 from sxdask.testing import write_nanoaod
-from tests.conftest import IN_CI
 from tests.differential.tcut.oracle import Root
+from tests.peers import require_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,10 +53,7 @@ class Data:
 @pytest.fixture(scope="module")
 def root() -> Iterator[Root]:
     """Return a running ROOT, one for each module of tests."""
-    if importlib.util.find_spec("ROOT") is None:
-        told = "ROOT is not installed (extra 'peers')"
-        has_wheel = sys.version_info[:2] == (3, 11) and sys.platform == "linux"
-        pytest.fail(told) if IN_CI and has_wheel else pytest.skip(told)
+    require_root()
     process = Root()
     yield process
     process.close()
