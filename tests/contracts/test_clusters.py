@@ -23,6 +23,7 @@ from sxdask.clusters.backends import local
 from sxdask.clusters.backends.address import AddressBackend
 from sxdask.clusters.backends.local import LocalBackend
 from sxdask.core.errors import RequestError, SystemFaultError
+from tests.processes import commands, is_gone
 from tests.transforms import wait_until
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class TestLocalWithSchedulerApart(TestLocalProcesses):
         os.kill(client.run_on_scheduler(os.getpid), signal.SIGKILL)
         wait_until(lambda: client.status != "running")
         backend.close()
-        wait_until(partial(_is_gone, worker))
+        wait_until(partial(is_gone, worker))
         with backend as again:
             assert again.submit(abs, -1).result() == 1
 
@@ -116,7 +117,7 @@ class TestLocalWithSchedulerApart(TestLocalProcesses):
         with pytest.raises(SystemFaultError, match=r"no local cluster: .*scheduler did not start"):
             LocalBackend(1, threads_per_worker=1, apart=True).start()
         left = set(psutil.Process().children(recursive=True)) - before
-        assert not [item for item in left if "resource_tracker" not in " ".join(item.cmdline())]
+        assert not [line for line in commands(left) if "resource_tracker" not in line]
 
     def test_scheduler_and_workers_end_with_a_killed_owner(self, tmp_path):
         script = tmp_path / "owner.py"
@@ -130,7 +131,7 @@ class TestLocalWithSchedulerApart(TestLocalProcesses):
                 owner.kill()
         assert len(pids) == 2
         for pid in pids:
-            wait_until(partial(_is_gone, pid))
+            wait_until(partial(is_gone, pid))
 
 
 _OWNER = """
@@ -203,10 +204,6 @@ def test_a_cluster_that_does_not_follow_is_closed_by_force(monkeypatch, apart):
     monkeypatch.setattr(client.cluster, "_correct_state", never)
     backend.close()
     for pid in started - {os.getpid()}:
-        wait_until(partial(_is_gone, pid), 10)
+        wait_until(partial(is_gone, pid), 10)
     with local.LocalBackend(1, threads_per_worker=1) as again:
         assert again.submit(abs, -1).result() == 1
-
-
-def _is_gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

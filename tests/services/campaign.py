@@ -17,6 +17,7 @@ import uproot
 from distributed import Client, LocalCluster
 
 from sxdask.deliver.manifest import Manifest
+from tests.processes import words
 
 if TYPE_CHECKING:
     import random
@@ -93,7 +94,7 @@ class Workers:
             return held
         with suppress(psutil.NoSuchProcess):
             for child in psutil.Process(nanny.pid).children():
-                if "spawn_main" in " ".join(child.cmdline()):
+                if "spawn_main" in " ".join(words(child)):
                     child.kill()
         return held
 

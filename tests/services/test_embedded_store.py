@@ -24,6 +24,7 @@ from sxdask.deliver.store import open_store
 from sxdask.service.objects.profiles import worker_profile
 from sxdask.service.objects.s3 import S3Objects
 from sxdask.service.objects.seaweed import SeaweedServer
+from tests.processes import is_gone
 
 YEAR = 365 * 24 * 3600
 
@@ -210,9 +211,9 @@ time.sleep(600)
                 put(objects, name, "a.root", name.encode() * 100)
         finally:
             first.kill()
-    assert psutil.pid_exists(int(pid))
+    assert not is_gone(int(pid))
     with SeaweedServer(folder) as second:
-        assert not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == "zombie"
+        assert is_gone(int(pid))
         assert second.endpoint == endpoint
         assert all(second.objects().sizes(name) == {"a.root": 3600} for name in names)
         third = psutil.Process(second.pid)

@@ -13,12 +13,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
-import psutil
 import pytest
 import uproot
 
 from sxdask.clusters.batch.queue import ENDED, Queue
 from sxdask.deliver.manifest import Manifest
+from tests.processes import words
 from tests.services.test_gateway import clusters
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def test_a_recipe_whose_cluster_vanished_is_run_again_on_a_new_one(
     recipe = write_recipe(tmp_path / "long.yaml", files, 10.0, partition_bytes="1 kB")
     submit(queue, [recipe], tmp_path / "out", 1)
     wait_for(lambda: len(list((tmp_path / "out").rglob("part-*"))) > 5, 120)
-    killed = [item for item in alice.processes() if "dask-scheduler" in " ".join(cmd(item))]
+    killed = [item for item in alice.processes() if "dask-scheduler" in " ".join(words(item))]
     assert killed
     for process in killed:
         process.kill()
@@ -135,10 +135,3 @@ def test_a_recipe_whose_cluster_vanished_is_run_again_on_a_new_one(
     job = queue.job(1)
     assert (job.state, job.attempts > 1) == ("done", True), queue.log(1).read_text()
     check(tmp_path / "out" / "long", expected(files, 10.0))
-
-
-def cmd(process: psutil.Process) -> list[str]:
-    try:
-        return list(process.cmdline())
-    except psutil.Error:
-        return []

@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from base64 import b64encode
-from contextlib import suppress
 
 import psutil
 import pytest
@@ -18,6 +17,7 @@ from sxdask.service.transforms.limits import PythonLimits
 from sxdask.service.transforms.orders import Work
 from sxdask.service.transforms.sandbox import run_apart
 from sxdask.service.transforms.writing import STAGING, Destination
+from tests.processes import commands
 
 ENOUGH = PythonLimits(seconds=60)
 
@@ -114,7 +114,7 @@ def test_one_that_goes_on_for_ever_is_ended_with_all_that_it_started(run, monkey
     with pytest.raises(UserFunctionError, match="takes more than 1 s"):
         run(body, limits=PythonLimits(seconds=1))
     assert time.monotonic() - began < 40
-    assert ["sleep", "4242"] not in commands()
+    assert "sleep 4242" not in commands(psutil.process_iter())
 
 
 def test_one_that_nobody_waits_for_is_ended(run):
@@ -129,12 +129,3 @@ def test_its_error_says_the_line(run):
         run("x = 0\nreturn [1 / x]")
     assert "line 3" in error.value.problem
     assert "Traceback" in error.value.context["traceback"]
-
-
-def commands():
-    """Return the command lines of all processes."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            found.append(process.cmdline())
-    return found

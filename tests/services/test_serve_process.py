@@ -15,6 +15,7 @@ import urllib.request
 import psutil
 import pytest
 
+from tests.processes import commands
 from tests.services.official_client import served
 
 ARGUMENTS = ("--port", "0", "--workers", "1")
@@ -117,7 +118,7 @@ def test_check_says_how_each_part_is(tmp_path):
     marks = {line.split()[1]: line.split()[0] for line in found.stdout.splitlines()}
     parts = ("settings", "folder", "address", "database", "cluster", "object-store", "workers")
     assert {name: marks[name] for name in parts} == dict.fromkeys(parts, "ok")
-    assert not [item for item in psutil.process_iter() if str(tmp_path) in " ".join(_words(item))]
+    assert not [line for line in commands(psutil.process_iter()) if str(tmp_path) in line]
 
 
 def test_check_fails_for_a_store_that_is_not_there_and_a_database_that_is_none(tmp_path):
@@ -138,13 +139,6 @@ def test_check_fails_with_2_for_a_mistake_of_the_operator(tmp_path):
     found = run("--check", "--data-dir", str(tmp_path), SXDASK_SERVICE_PROT="1")
     assert found.returncode == 2
     assert "no setting 'prot'" in found.stderr
-
-
-def _words(process):
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 def test_it_asks_for_tokens_where_it_is_told_to(tmp_path):

@@ -13,6 +13,7 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 import uproot
 
@@ -29,6 +30,7 @@ from sxdask.rootio.index import (
 )
 from sxdask.rootio.parallel import FEWEST_FOR_PROCESSES
 from sxdask.rootio.store import IndexStore
+from tests.processes import commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -293,9 +295,8 @@ def test_the_first_error_ends_the_processes(store: IndexStore, tmp_path: Path, d
         wanted.append((str(tmp_path / f"copy_{number}.root"), None))
     with pytest.raises(UnknownTreeError, match="Nothing"):
         store.ensure(wanted, workers=2)
-    psutil = pytest.importorskip("psutil")  # comes with distributed
-    commands = [" ".join(child.cmdline()) for child in psutil.Process().children()]
-    assert [text for text in commands if str(store.root) in text] == []
+    running = commands(psutil.Process().children())
+    assert [line for line in running if str(store.root) in line] == []
 
 
 def test_an_error_is_raised_or_takes_the_place_of_its_file(
