@@ -119,7 +119,7 @@ def test_closing_a_stream_here_waits_for_nothing_there(nanoaod):
         "def run_query(events):\n"
         "    import time\n"
         f"    if int(events.event[0]) != {first}:\n"
-        "        time.sleep(8)\n"
+        "        time.sleep(60)\n"
         "    return events.MET_pt\n"
     )
     with (
@@ -135,8 +135,8 @@ def test_closing_a_stream_here_waits_for_nothing_there(nanoaod):
         eventually(lambda: remote.health()["streams"] == 1)
         began = time.monotonic()
         stream.close()
-        assert time.monotonic() - began < 3
-        eventually(lambda: remote.health()["streams"] == 0, within_s=3)
+        eventually(lambda: remote.health()["streams"] == 0)
+        assert time.monotonic() - began < 30
 
 
 def test_a_client_that_vanishes_stops_what_was_computed_for_it(nanoaod):

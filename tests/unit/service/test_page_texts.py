@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -104,9 +103,7 @@ def test_a_plan_is_made_once_and_kept(nanoaod):
     found = plans.explain(wanted, wait=60)
     assert found is not None
     assert "bytes to read" in found.text
-    begun = time.monotonic()
     assert plans.explain(wanted) is found
-    assert time.monotonic() - begun < 0.5
 
 
 def test_a_plan_that_cannot_be_made_says_why(nanoaod, tmp_path):
