@@ -84,8 +84,11 @@ def serve_flight(
 ) -> None:
     """Serve it alone until `stop` is set."""
     options.place()  # a mistake is said before a cluster is started
-    _log(quiet=quiet)
-    with open_cluster(cluster, workers) as client, running_flight(options, client) as running:
+    with (
+        _logged(quiet=quiet),
+        open_cluster(cluster, workers) as client,
+        running_flight(options, client) as running,
+    ):
         stop.wait()
         if not quiet:
             typer.echo("stopping", err=True)
@@ -154,9 +157,16 @@ def _tls(certificate: Path | None, key: Path | None) -> tuple[bytes, bytes] | No
     return read_secret_file(certificate), read_secret_file(key)
 
 
-def _log(*, quiet: bool) -> None:
+@contextmanager
+def _logged(*, quiet: bool) -> Iterator[None]:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("sxdask.service")
+    before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.ERROR if quiet else logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)

@@ -25,7 +25,8 @@ FULL_BYTES = int(os.environ.get("FLIGHT_TEST_BYTES", "64000000"))
 """Bytes of the large transfer; 1000000000 for the whole gigabyte."""
 
 SELECTION = {"select": ["MET_pt", "Muon_*", "Jet_*"]}
-LARGE = {"selection": {"select": ["x"]}, "partition_bytes": 64_000_000}
+ALL, LARGE_BYTES = {"select": ["x"]}, 64_000_000
+LARGE = {"selection": ALL, "partition_bytes": LARGE_BYTES}
 """Partitions of the file `numbers` that are larger than what lies in buffers on the way."""
 
 
@@ -163,26 +164,33 @@ def test_a_client_that_vanishes_stops_what_was_computed_for_it(nanoaod):
         assert remote.health()["computed"] < 4  # none that had not begun
 
 
-def test_cancel_ends_the_streams_of_ones_own_request_only(nanoaod):
-    def begin(url, token):
-        options = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {token}".encode())])
-        client = flight.connect(url)
-        command = json.dumps({"selection": SELECTION, "dataset": "nano.root"})
-        info = client.get_flight_info(flight.FlightDescriptor.for_command(command), options)
-        return client, client.do_get(info.endpoints[0].ticket, options)
+def test_cancel_ends_the_streams_of_ones_own_request_only(numbers):
+    path, _ = numbers
 
-    with flight_server(nanoaod.parent, tokens=Tokens(TOKENS)) as running:
-        clients = [begin(running.url, token) for token in (ALICE, BOB)]
-        with sx.connect(running.url, token=ALICE) as remote:
-            query = remote.request("native", SELECTION, dataset="nano.root")
-            eventually(lambda: remote.health()["streams"] == 2 or query.cancel() == 0)
-            query.cancel()
-            assert query.cancel() == 0 or remote.health()["streams"] >= 1
-            eventually(lambda: remote.health()["streams"] <= 1)
-        rows = sum(chunk.data.num_rows for chunk in clients[1][1])
-        assert rows == 20_000
-        for client, _ in clients:
-            client.close()
+    def begin(client, token):
+        options = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {token}".encode())])
+        command = json.dumps(LARGE | {"dataset": path.name})
+        info = client.get_flight_info(flight.FlightDescriptor.for_command(command), options)
+        rows = json.loads(info.endpoints[0].app_metadata)["entry_stop"]
+        return client.do_get(info.endpoints[0].ticket, options), rows
+
+    with (
+        flight_server(path.parent, tokens=Tokens(TOKENS)) as running,
+        sx.connect(running.url, token=ALICE) as remote,
+        flight.connect(running.url) as of_alice,
+        flight.connect(running.url) as of_bob,
+    ):
+        hers, _ = begin(of_alice, ALICE)
+        his, rows = begin(of_bob, BOB)
+        eventually(lambda: remote.health()["streams"] == 2)
+        query = remote.request("native", ALL, dataset=path.name, partition_bytes=LARGE_BYTES)
+        assert query.cancel() == 1
+        with pytest.raises(flight.FlightServerError, match="the stream was cancelled"):
+            hers.read_all()
+        assert remote.health()["streams"] == 1
+        assert query.cancel() == 0
+        assert sum(chunk.data.num_rows for chunk in his) == rows
+        eventually(lambda: remote.health()["streams"] == 0)
 
 
 def test_eight_clients_at_once_get_the_same_and_each_partition_is_computed_once(nanoaod):

@@ -47,7 +47,8 @@ def as_flight_error(error: BaseException) -> flight.FlightError:
 def _kind(error: SxdaskError) -> Any:
     """Return the class of Flight's error that says what the client may do."""
     if error.context.get("cancelled"):
-        return flight.FlightCancelledError
+        # pyarrow's read_all takes Flight's own "cancelled" for Ctrl-C, and interrupts the program.
+        return flight.FlightServerError
     if error.context.get("transient"):
         return flight.FlightUnavailableError
     if isinstance(error, NotAuthorizedError | AccessDeniedError):
