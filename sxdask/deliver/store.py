@@ -289,5 +289,7 @@ class RemoteStore:
                 # One by one: a recursive removal would take characters of the path as a pattern.
                 for found in filesystem.find(path):
                     filesystem.rm_file(found)
+            if "/" not in path:
+                return  # a bucket: some file systems would remove it if it is empty
             with suppress(OSError, NotImplementedError):  # not empty, or no folders at all
                 filesystem.rmdir(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
-from functools import partial
 
 import awkward as ak
 import numpy as np
@@ -290,7 +289,7 @@ def test_a_delivery_that_meets_damage_publishes_nothing(copy_of, tmp_path, where
     overwrite(paths[1], seek + size // 2, bytes(8), keep_time=True)
     error = error_of(lambda: query.deliver(tmp_path / "out", **where_to_run), "SX302", "SX403")
     assert str(paths[1]) in str(error)
-    left = partial(LocalStore(tmp_path / "out").names, "")
-    assert [name for name in left() if not name.startswith(HIDDEN)] == []
+    out = tmp_path / "out"
+    assert [name for name in LocalStore(out).names("") if not name.startswith(HIDDEN)] == []
     # Dask cannot stop a task that runs: it notices that it is late, and removes what it staged.
-    wait_until(lambda: left() == [])
+    wait_until(lambda: not out.exists())

@@ -126,6 +126,7 @@ def test_a_worker_that_writes_after_the_end_leaves_nothing(tmp_path, end):
         zombie.write(PARTS[0], tables[0])
     assert files_below(tmp_path) == before
     assert not (out / HIDDEN).exists()
+    assert out.exists() == (end == "commit")
 
 
 SCRIPT = """

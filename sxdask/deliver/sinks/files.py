@@ -107,7 +107,8 @@ class FilesSink:
         attempt, size, digest = self._stage(staging, name, table)
         if not self._lease.is_open():
             staging.drop(name, attempt)
-            self._store.remove_folder(HIDDEN, only_empty=True)
+            for folder in (HIDDEN, ""):  # an abort has removed them, and `_stage` made them anew
+                self._store.remove_folder(folder, only_empty=True)
             raise DeliveryError(
                 f"the delivery to {self.location!r} is over: {name!r} comes too late",
                 hint="nothing is lost: the run that this worker belongs to has ended",

@@ -9,7 +9,7 @@ import pytest
 
 from sxdask.core.errors import AccessDeniedError, DeliveryError, MissingExtraError, RequestError
 from sxdask.deliver.local import LocalStore
-from sxdask.deliver.store import open_store
+from sxdask.deliver.store import RemoteStore, open_store
 
 
 @pytest.fixture(params=["path", "file url", "memory"])
@@ -67,6 +67,17 @@ def test_a_folder_with_something_in_it_is_not_empty(store):
     store.write("a/2", b"2")
     store.remove_folder("a", only_empty=True)
     assert store.read("a/2") == b"2"
+
+
+def test_a_bucket_stays_though_it_is_empty(monkeypatch):
+    removed: list[str] = []
+    bucket = type("Bucket", (), {"invalidate_cache": lambda _: None, "find": lambda _, __: []})()
+    bucket.rmdir = removed.append
+    monkeypatch.setattr(RemoteStore, "connection", (bucket, "bucket"))
+    store = RemoteStore("gs://bucket", {})
+    for name in ("", ".sxdask"):
+        store.remove_folder(name, only_empty=True)
+    assert removed == ["bucket/.sxdask"]
 
 
 def test_an_unknown_scheme_is_refused():
