@@ -52,10 +52,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_killed_deliveries_end_complete_and_exact(
     tmp_path: Path,
     files: list[Path],
-    own_cache_dir: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    cache = tmp_path / "cache"  # of its own: other tests may leave a delivery to be taken up
+    monkeypatch.setenv("SXDASK_CACHE_DIR", str(cache))
     monkeypatch.setenv("SXDASK_PARTITION_BYTES", PARTITION_BYTES)
     wanted = expected(files)
     recipe_file = recipe(tmp_path, files)
@@ -72,7 +73,7 @@ def test_killed_deliveries_end_complete_and_exact(
                 line = driver_run(kind, recipe_file, out, workers, rng, tolls)
             else:
                 line = worker_run(kind, query, out, workers, rng, tolls)
-            manifest = check(out, own_cache_dir, wanted)
+            manifest = check(out, cache, wanted)
             tolls.runs[kind] = tolls.runs.get(kind, 0) + 1
             said.append(f"{SEED}.{number} {kind}: {line}; {len(manifest.partitions)} exact")
     finally:

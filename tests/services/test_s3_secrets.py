@@ -117,7 +117,7 @@ def pages(client: Client) -> Iterator[tuple[str, bytes]]:
         names += [f"info/{kind}/{quote(address, safe='')}.html" for kind in ("worker", "logs")]
     for name in names:
         try:
-            with urllib.request.urlopen(base + name, timeout=10) as answer:
+            with urllib.request.urlopen(base + name, timeout=60) as answer:
                 yield name, answer.read()
         except urllib.error.HTTPError as error:
             yield name, error.read()

@@ -230,7 +230,7 @@ def pattern(number: int) -> str:
 
 def ask(service: ServedX, path: str) -> Any:
     """Return the JSON of a route."""
-    with urllib.request.urlopen(f"{service.url}{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{service.url}{path}", timeout=60) as answer:
         return json.load(answer)
 
 
