@@ -32,7 +32,7 @@ ARRAYS = {
     "text": ak.Array([{"name": "é"}, {"name": ""}]),
     "fixed sizes": ak.to_regular(ak.Array([[1, 2], [3, 4]]), axis=1),
     "several types": ak.Array([1, "two", [3]]),
-    "named records": ak.with_name(NUMBERS, "Momentum4D"),
+    "named records": ak.with_name(NUMBERS, "Jet"),
     "records without fields": ak.Array(ak.contents.RecordArray([], [], length=3)),
     "complex numbers": ak.Array(np.array([1 + 2j, 3j])),
     "booleans": ak.Array([True, False]),
