@@ -94,6 +94,22 @@ def test_a_run_finds_nothing_of_an_earlier_one(client):
         assert {item.value for item in found} == {answer}
 
 
+def test_a_run_that_is_collected_in_the_thread_of_dask_leaves_nothing_on_the_cluster(client):
+    """Garbage is collected in any thread; in that of the client's loop nothing can wait for it."""
+    held = [run_tasks(time.sleep, [0.05] * 200, runner=ClusterRunner(client))]
+    closed = threading.Event()
+    next(held[0])
+
+    def collect():
+        held.clear()
+        gc.collect()
+        closed.set()
+
+    client.loop.add_callback(collect)
+    assert closed.wait(20)
+    assert tasks_on(client) == []
+
+
 def test_a_slow_consumer_bounds_the_results_on_the_cluster(client, tmp_path):
     def work(number):
         (tmp_path / str(number)).touch()

@@ -12,6 +12,7 @@ import time
 import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, cast
 
 import cloudpickle
@@ -185,7 +186,13 @@ class ClusterSession:
         self._function = None
         if self._client.status == "running":
             with suppress(*_LOST):
-                self._client.cancel([item for item in pending if item is not None], force=True)
+                asked = self._client.cancel(
+                    [item for item in pending if item is not None], force=True
+                )
+                if isawaitable(asked):
+                    # A run that was left is collected in any thread. This one is that of the
+                    # client's loop, which sends the message itself, later.
+                    self._client.loop.add_callback(lambda: asked)
 
     def _launch(self, jobs: list[Job], keys: list[Any]) -> list[Any]:
         """Submit `jobs` and return a future of the completion of each."""
