@@ -19,14 +19,13 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-def words(process: psutil.Process) -> list[str]:
+def command(process: psutil.Process) -> str:
     """Return the command line of a process; nothing of one that has ended."""
     with suppress(psutil.Error):
-        found: list[str] = process.cmdline()
-        return found
-    return []
+        return " ".join(process.cmdline())
+    return ""
 
 
 def commands(processes: Iterable[psutil.Process]) -> list[str]:
-    """Return the command lines, each one string, of those of the processes that still run."""
-    return [" ".join(found) for process in processes if (found := words(process))]
+    """Return the command lines of those of the processes that still run."""
+    return [found for process in processes if (found := command(process))]

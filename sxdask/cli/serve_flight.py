@@ -18,6 +18,7 @@ from sxdask.core.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
     from threading import Event
 
     from sxdask.service.flight.lifetime import Running
@@ -157,16 +158,9 @@ def _tls(certificate: Path | None, key: Path | None) -> tuple[bytes, bytes] | No
     return read_secret_file(certificate), read_secret_file(key)
 
 
-@contextmanager
-def _logged(*, quiet: bool) -> Iterator[None]:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger = logging.getLogger("sxdask.service")
-    before = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.ERROR if quiet else logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
+def _logged(*, quiet: bool) -> AbstractContextManager[None]:
+    from sxdask.service.logs.handlers import handled
+
+    form = logging.Formatter("%(asctime)s %(message)s")
+    level = logging.ERROR if quiet else logging.INFO
+    return handled("sxdask.service", [logging.StreamHandler()], form, level)

@@ -19,7 +19,7 @@ import sxdask as sx
 from sxdask.core.errors import SxdaskError, SystemFaultError
 from sxdask.service.flight.lifetime import flight_service
 from tests.flights import ALICE, PARTITION_BYTES, flight_server, parts, serve_process
-from tests.processes import words
+from tests.processes import command
 from tests.servers import free_port
 
 SELECTION = {"where": "MET_pt > 20", "select": ["MET_pt", "Muon_pt"]}
@@ -108,7 +108,7 @@ def test_a_cluster_serves_loses_workers_and_is_gone_at_the_end(nanoaod):
 
 def _is_worker(process: psutil.Process) -> bool:
     """Tell a worker from the helpers of multiprocessing."""
-    return "spawn_main" in " ".join(words(process))
+    return "spawn_main" in command(process)
 
 
 def test_it_says_where_it_listens_what_it_reads_and_whom_it_lets_in(nanoaod, tmp_path):

@@ -17,7 +17,7 @@ import uproot
 from distributed import Client, LocalCluster
 
 from sxdask.deliver.manifest import Manifest
-from tests.processes import words
+from tests.processes import command
 
 if TYPE_CHECKING:
     import random
@@ -94,7 +94,7 @@ class Workers:
             return held
         with suppress(psutil.NoSuchProcess):
             for child in psutil.Process(nanny.pid).children():
-                if "spawn_main" in " ".join(words(child)):
+                if "spawn_main" in command(child):
                     child.kill()
         return held
 

@@ -18,7 +18,7 @@ import uproot
 
 from sxdask.clusters.batch.queue import ENDED, Queue
 from sxdask.deliver.manifest import Manifest
-from tests.processes import words
+from tests.processes import command
 from tests.services.test_gateway import clusters
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def test_a_recipe_whose_cluster_vanished_is_run_again_on_a_new_one(
     recipe = write_recipe(tmp_path / "long.yaml", files, 10.0, partition_bytes="1 kB")
     submit(queue, [recipe], tmp_path / "out", 1)
     wait_for(lambda: len(list((tmp_path / "out").rglob("part-*"))) > 5, 120)
-    killed = [item for item in alice.processes() if "dask-scheduler" in " ".join(words(item))]
+    killed = [item for item in alice.processes() if "dask-scheduler" in command(item)]
     assert killed
     for process in killed:
         process.kill()

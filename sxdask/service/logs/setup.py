@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TextIO
 
+from sxdask.service.logs.handlers import handled
 from sxdask.service.logs.kept import TransformLogs
 from sxdask.service.logs.lines import JsonLines
 from sxdask.service.logs.redaction import Redaction
@@ -59,21 +60,13 @@ def logging_to(
     """
     redaction = Redaction(secrets)
     lines = JsonLines(redaction)
-    logger = logging.getLogger(ROOT)
     handlers: list[logging.Handler] = [logging.StreamHandler(stream or sys.stderr)]
     kept = None if folder is None else TransformLogs(folder, lines.format)
     shipper = None if ship_to is None else Shipper(ship_to, lines.format)
     handlers += [item for item in (kept, shipper) if item is not None]
-    before = logger.level
-    for handler in handlers:
-        handler.setFormatter(lines)
-        logger.addHandler(handler)
-    logger.setLevel(level)
     try:
-        yield Logs(kept, shipper, redaction)
+        with handled(ROOT, handlers, lines, level):
+            yield Logs(kept, shipper, redaction)
     finally:
-        logger.setLevel(before)
-        for handler in handlers:
-            logger.removeHandler(handler)
         if shipper is not None:
             shipper.end()
